@@ -1,0 +1,235 @@
+//! Batches in an order that is a function of the step.
+
+use dlm_core::sequence::check_ids;
+use dlm_core::{Batch, CounterRng, Purpose, Sequence, Vocabulary};
+
+use crate::error::{Error, in_domain};
+
+/// Where a trainer's batches come from: a function of the batch's index, so that a resumed run needs
+/// no saved position.
+///
+/// [`Batches`] is one; so is any closure `FnMut(u64) -> Result<Batch, Error>`, for data made on the fly.
+pub trait BatchSource {
+    /// The batch with this index, from 0. The same index gives the same batch.
+    ///
+    /// # Errors
+    /// Whatever keeps the batch from being made.
+    fn batch(&mut self, index: u64) -> Result<Batch, Error>;
+
+    /// A number that changes with the data and their order; a checkpoint of other data is refused. 0
+    /// tells nothing.
+    fn fingerprint(&self) -> u64 {
+        0
+    }
+}
+
+impl<F: FnMut(u64) -> Result<Batch, Error>> BatchSource for F {
+    fn batch(&mut self, index: u64) -> Result<Batch, Error> {
+        self(index)
+    }
+}
+
+/// How much goes into one batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchSize {
+    /// This many sequences, of any length. The last batch of an epoch may have fewer.
+    Sequences(usize),
+    /// At most this many tokens, prompt and padding counted: rows × longest row. Sequences of like
+    /// length share a batch, so there is little padding.
+    Tokens(usize),
+}
+
+/// An endless stream of batches over a set of sequences: epoch after epoch, each in its own order,
+/// each sequence once an epoch.
+///
+/// The order is drawn from the seed and the number of the epoch, so any batch can be had by its index
+/// and [`Batches::seek`] is free.
+///
+/// # Example
+/// ```
+/// use dlm_core::{Sequence, Vocabulary};
+/// use dlm_train::data::{BatchSize, Batches};
+/// let vocabulary = Vocabulary::new(10, 0, 1, 2, 9)?;
+/// let rows = (3..8).map(|id| Sequence::whole(vec![id])).collect();
+/// let mut batches = Batches::new(rows, vocabulary, BatchSize::Sequences(2), 7)?;
+/// assert_eq!(batches.epoch_len(), 3);
+/// let fifth = batches.nth(4).transpose()?;
+/// batches.seek(4);
+/// assert_eq!(batches.next().transpose()?, fifth);
+/// # Ok::<(), dlm_train::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Batches {
+    rows: Vec<Sequence>,
+    vocabulary: Vocabulary,
+    size: BatchSize,
+    seed: u64,
+    next: u64,
+    epoch: u64,
+    plan: Vec<Vec<usize>>,
+}
+
+impl Batches {
+    /// Batches of `rows`. A row's random draws are named by its index here.
+    ///
+    /// # Errors
+    /// [`dlm_core::Error::Empty`] without a row; [`Error::OutOfDomain`] for a size of 0;
+    /// [`Error::TooLong`] for a row that alone exceeds a token budget;
+    /// [`dlm_core::Error::UnknownToken`] for an id outside the vocabulary.
+    pub fn new(
+        rows: Vec<Sequence>,
+        vocabulary: Vocabulary,
+        size: BatchSize,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let (BatchSize::Sequences(n) | BatchSize::Tokens(n)) = size;
+        in_domain(n > 0, "batch size", "at least 1", n as f64)?;
+        if rows.is_empty() {
+            return Err(dlm_core::Error::Empty {
+                what: "the data set",
+            }
+            .into());
+        }
+        for (index, row) in rows.iter().enumerate() {
+            check_ids(index, row.ids(), vocabulary.size)?;
+            if matches!(size, BatchSize::Tokens(limit) if row.len() > limit) {
+                return Err(Error::TooLong {
+                    index,
+                    limit: n,
+                    got: row.len(),
+                });
+            }
+        }
+        let rows = rows
+            .into_iter()
+            .enumerate()
+            .map(|(i, row)| row.with_key(i as u64))
+            .collect();
+        let mut batches = Self {
+            rows,
+            vocabulary,
+            size,
+            seed,
+            next: 0,
+            epoch: 0,
+            plan: Vec::new(),
+        };
+        batches.plan = batches.order(0);
+        Ok(batches)
+    }
+
+    /// Number of sequences.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Never true: an empty data set is refused.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Number of batches in an epoch, the same in each.
+    pub fn epoch_len(&self) -> u64 {
+        self.plan.len() as u64
+    }
+
+    /// The index of the batch that `next` gives.
+    pub fn position(&self) -> u64 {
+        self.next
+    }
+
+    /// Goes to a batch.
+    pub fn seek(&mut self, index: u64) {
+        self.next = index;
+    }
+
+    /// The batches of one epoch, and no more: for validation.
+    pub fn epoch(&self, epoch: u64) -> impl Iterator<Item = Result<Batch, Error>> + '_ {
+        self.order(epoch)
+            .into_iter()
+            .map(|picked| self.gather(&picked))
+    }
+
+    fn gather(&self, picked: &[usize]) -> Result<Batch, Error> {
+        let rows: Vec<Sequence> = picked.iter().map(|&row| self.rows[row].clone()).collect();
+        Ok(Batch::new(&rows, &self.vocabulary)?)
+    }
+
+    /// Which rows each batch of an epoch holds.
+    fn order(&self, epoch: u64) -> Vec<Vec<usize>> {
+        let rng = CounterRng::new(self.seed).at_step(epoch);
+        let mut rows = shuffled((0..self.rows.len()).collect(), &rng, 0);
+        match self.size {
+            BatchSize::Sequences(n) => rows.chunks(n).map(<[usize]>::to_vec).collect(),
+            BatchSize::Tokens(budget) => {
+                rows.sort_by_key(|&row| self.rows[row].len());
+                shuffled(self.cut(&rows, budget), &rng, 1)
+            }
+        }
+    }
+
+    /// Cuts rows of rising length into batches of at most `budget` padded tokens. Where the cuts fall
+    /// depends on lengths alone, so each epoch has as many batches.
+    fn cut(&self, rows: &[usize], budget: usize) -> Vec<Vec<usize>> {
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        for &row in rows {
+            let len = self.rows[row].len();
+            match batches.last_mut() {
+                Some(batch) if (batch.len() + 1) * len <= budget => batch.push(row),
+                _ => batches.push(vec![row]),
+            }
+        }
+        batches
+    }
+}
+
+impl BatchSource for Batches {
+    fn batch(&mut self, index: u64) -> Result<Batch, Error> {
+        let per_epoch = self.epoch_len();
+        let (epoch, place) = (index / per_epoch, index % per_epoch);
+        if epoch != self.epoch {
+            self.plan = self.order(epoch);
+            self.epoch = epoch;
+        }
+        self.gather(&self.plan[place as usize])
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let (kind, n) = match self.size {
+            BatchSize::Sequences(n) => (0, n),
+            BatchSize::Tokens(n) => (1, n),
+        };
+        let header = [self.seed, kind, n as u64, self.rows.len() as u64];
+        let rows = self.rows.iter().flat_map(|row| {
+            let length = std::iter::once(row.len() as u64);
+            length.chain(
+                row.ids()
+                    .iter()
+                    .zip(row.maskable())
+                    .map(|(&id, &m)| u64::from(id) << 1 | u64::from(m)),
+            )
+        });
+        crate::hash::fnv(header.into_iter().chain(rows).flat_map(u64::to_le_bytes))
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next += 1;
+        Some(self.batch(self.next - 1))
+    }
+}
+
+/// `items` in a random order: each draws a number, and they line up by it.
+fn shuffled<T>(items: Vec<T>, rng: &CounterRng, key: u64) -> Vec<T> {
+    let mut draws = rng.row(Purpose::Order, key);
+    let mut drawn: Vec<(u64, T)> = items
+        .into_iter()
+        .enumerate()
+        .map(|(i, item)| (draws.bits(i), item))
+        .collect();
+    drawn.sort_by_key(|(bits, _)| *bits);
+    drawn.into_iter().map(|(_, item)| item).collect()
+}

@@ -1,0 +1,5 @@
+//! From files to batches.
+
+mod batches;
+
+pub use batches::{BatchSize, BatchSource, Batches};

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+pub mod data;
+pub mod ema;
+mod error;
+mod hash;
+pub mod objective;
+pub mod optim;
+pub mod step;
+pub mod trainer;
+
+pub use data::{BatchSize, BatchSource, Batches};
+pub use ema::Ema;
+pub use error::{Error, Foreign};
+pub use objective::{Chunked, Diffusion, Objective, validation_loss};
+pub use optim::{AdamW, Decay, LrSchedule, Warmup};
+pub use step::StepReport;
+pub use trainer::{TrainConfig, Trainer, init_seeded};

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+pub mod denoiser;
+mod error;
+pub mod forward;
+pub mod loss;
+pub mod prior;
+pub mod rng;
+pub mod schedule;
+pub mod sequence;
+pub mod time;
+
+pub use denoiser::{Attention, Decoder, Denoiser, DenoiserInput, Factored};
+pub use error::Error;
+pub use forward::{Forward, Noised};
+pub use prior::Prior;
+pub use rng::{CounterRng, Purpose, RowRng};
+pub use schedule::Schedule;
+pub use sequence::{Batch, Sequence, TokenId, Vocabulary};
+pub use time::Times;

@@ -1,0 +1,149 @@
+//! `nll` and `nll_chunked` against the same sum written naively on the tape.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Distribution, Int, Tensor, Tolerance};
+use dlm_core::loss::{Mlm, Nelbo, Rdm, Reduction, Weighting, forbid, nll, nll_chunked, nll_per_token};
+use dlm_core::schedule::Linear;
+use dlm_core::{Batch, Decoder, Noised, Prior, Sequence, Vocabulary};
+
+const V: usize = 11;
+
+fn device() -> Device {
+    Device::default().autodiff()
+}
+
+fn noised() -> Noised {
+    let vocabulary = Vocabulary::new(V, 0, 1, 2, 10).unwrap();
+    let rows = [Sequence::whole(vec![3, 4, 5, 2]), Sequence::prompt_response(&[6], &[7, 8, 9], &vocabulary)];
+    let batch = Batch::new(&rows, &vocabulary).unwrap();
+    let mut noisy = vec![false; 2 * batch.len()];
+    for i in [0, 2, 3, 8, 9, 11] {
+        noisy[i] = batch.maskable()[i];
+    }
+    Noised::with_noise(&batch, &[0.5, 0.9], noisy, Prior::Absorbing { mask: 10 }).unwrap()
+}
+
+/// Deterministic numbers that need no device generator.
+fn numbers(rows: usize, columns: usize, scale: f32) -> Tensor<2> {
+    let values: Vec<f32> =
+        (0..rows * columns).map(|i| scale * ((i * i + 3 * i) as f32 * 0.7).sin()).collect();
+    Tensor::<1>::from_floats(values.as_slice(), &device()).reshape([rows, columns])
+}
+
+fn naive(logits: Tensor<2>, noised: &Noised, weighting: &impl Weighting) -> Tensor<1> {
+    let weights = weighting.weights(noised);
+    let log_p = log_softmax(logits, 1);
+    let targets: Vec<i32> = noised.targets().iter().map(|&id| id as i32).collect();
+    let index = Tensor::<1, Int>::from_ints(targets.as_slice(), &log_p.device()).unsqueeze_dim::<2>(1);
+    let column = |w: &[f64]| {
+        let w: Vec<f32> = w.iter().map(|&w| w as f32).collect();
+        Tensor::<1>::from_floats(w.as_slice(), &log_p.device()).unsqueeze_dim::<2>(1)
+    };
+    let mut loss = -(column(&weights.target) * log_p.clone().gather(1, index)).sum();
+    if !weights.uniform.is_empty() {
+        loss = loss - (column(&weights.uniform) * log_p.mean_dim(1)).sum();
+    }
+    loss
+}
+
+fn same<const D: usize>(got: Tensor<D>, expected: Tensor<D>) {
+    got.into_data().assert_approx_eq::<f32>(&expected.into_data(), Tolerance::absolute(1e-5));
+}
+
+fn losses() -> Vec<Box<dyn Weighting>> {
+    vec![
+        Box::new(Mlm),
+        Box::new(Nelbo::new(Linear, Reduction::Tokens)),
+        Box::new(Rdm::linear(50).unwrap()),
+        Box::new(Rdm::reciprocal(50).unwrap().with_label_smoothing(0.1).unwrap()),
+    ]
+}
+
+#[test]
+fn value_and_gradient_equal_the_naive_sum() {
+    let noised = noised();
+    let n = noised.at().len();
+    for weighting in losses() {
+        let run = |loss: &dyn Fn(Tensor<2>) -> Tensor<1>| {
+            let logits = numbers(n, V, 4.0).require_grad();
+            // A factor above the loss: the closed form must scale by what comes from above.
+            let loss = loss(logits.clone()) * 3.0;
+            let gradient = logits.grad(&loss.clone().backward()).unwrap();
+            (loss.inner(), gradient)
+        };
+        let (value, gradient) = run(&|logits| nll(logits, &noised, &weighting));
+        let (naive_value, naive_gradient) = run(&|logits| naive(logits, &noised, &weighting));
+        same(value, naive_value);
+        same(gradient, naive_gradient);
+    }
+}
+
+#[test]
+fn chunks_change_neither_value_nor_gradient() {
+    let noised = noised();
+    let n = noised.at().len();
+    for weighting in losses() {
+        for chunk in [1, 2, n, n + 7] {
+            let run = |chunked: bool| {
+                let features = numbers(n, 3, 1.0).require_grad();
+                let weight = numbers(V, 3, 2.0).require_grad();
+                let bias = numbers(1, V, 0.5).squeeze_dim::<1>(0).require_grad();
+                // The weight is tied: it also makes the features, as an embedding does.
+                let used = features.clone() + weight.clone().mean_dim(0);
+                let decoder = Decoder { weight: weight.clone(), bias: Some(bias.clone()) };
+                let loss = if chunked {
+                    nll_chunked(used, &decoder, &noised, &weighting, chunk)
+                } else {
+                    nll(decoder.forward(used), &noised, &weighting)
+                };
+                let gradients = loss.backward();
+                let grad = |tensor: &Tensor<2>| tensor.grad(&gradients).unwrap();
+                (loss.clone().inner(), grad(&features), grad(&weight), bias.grad(&gradients).unwrap())
+            };
+            let (whole, pieces) = (run(false), run(true));
+            same(pieces.0, whole.0);
+            same(pieces.1, whole.1);
+            same(pieces.2, whole.2);
+            same(pieces.3, whole.3);
+        }
+    }
+}
+
+#[test]
+fn a_forbidden_word_has_no_probability_and_no_gradient() {
+    let noised = noised();
+    let n = noised.at().len();
+    let logits = numbers(n, V, 4.0).require_grad();
+    let loss = nll(forbid(logits.clone(), 10), &noised, &Mlm);
+    let gradient = logits.grad(&loss.backward()).unwrap();
+    let mask_column: Vec<f32> = gradient.narrow(1, 10, 1).into_data().iter::<f32>().collect();
+    assert_eq!(mask_column, vec![0.0; n]);
+    // With the mask gone the other words share its mass: the loss falls.
+    let with: f32 = nll(logits.clone().inner(), &noised, &Mlm).into_scalar();
+    assert!(loss.into_scalar::<f32>() < with);
+}
+
+#[test]
+fn per_token_values_sum_to_the_loss() {
+    let noised = noised();
+    let logits = numbers(noised.at().len(), V, 4.0).inner();
+    let mean: f32 = nll_per_token(logits.clone(), &noised.targets()).mean().into_scalar();
+    let loss: f32 = nll(logits, &noised, &Mlm).into_scalar();
+    assert!((mean - loss).abs() < 1e-6);
+}
+
+#[test]
+fn huge_logits_stay_finite_and_no_noise_costs_nothing() {
+    let noised = noised();
+    let logits = (numbers(noised.at().len(), V, 1.0) * 1e6).require_grad();
+    let loss = nll(logits.clone(), &noised, &Mlm);
+    assert!(loss.clone().into_scalar::<f32>().is_finite());
+    let gradient = logits.grad(&loss.backward()).unwrap();
+    assert!(gradient.is_finite().all().into_scalar::<bool>());
+
+    let vocabulary = Vocabulary::new(V, 0, 1, 2, 10).unwrap();
+    let batch = Batch::new(&[Sequence::whole(vec![3])], &vocabulary).unwrap();
+    let clean = Noised::with_noise(&batch, &[0.1], vec![false], Prior::Absorbing { mask: 10 }).unwrap();
+    let empty = Tensor::<2>::random([0, V], Distribution::Default, &Device::default());
+    assert_eq!(nll(empty, &clean, &Mlm).into_scalar::<f32>(), 0.0);
+}

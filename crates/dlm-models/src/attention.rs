@@ -1,0 +1,110 @@
+//! Self-attention, and the only call of burn's attention operation.
+
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig, Linear};
+use burn::tensor::activation::softmax;
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+use dlm_core::{Attention, DenoiserInput};
+
+use crate::init::linear;
+
+/// Multi-head self-attention with its output projection.
+#[derive(Module, Debug)]
+pub struct SelfAttention {
+    pub(crate) query: Linear,
+    pub(crate) key: Linear,
+    pub(crate) value: Linear,
+    pub(crate) output: Linear,
+    dropout: Dropout,
+    heads: usize,
+}
+
+impl SelfAttention {
+    pub(crate) fn new(width: usize, heads: usize, dropout: f64, std: f64, device: &Device) -> Self {
+        let square = || linear(width, width, std, device);
+        Self {
+            query: square(),
+            key: square(),
+            value: square(),
+            output: square(),
+            dropout: DropoutConfig::new(dropout).init(),
+            heads,
+        }
+    }
+
+    /// # Shapes
+    /// - `input`: `[B, L, D]`
+    /// - `hidden`: who must not see whom, see [`hidden_mask`]
+    /// - returns: `[B, L, D]`
+    pub(crate) fn forward(&self, input: Tensor<3>, hidden: Option<&Tensor<4, Bool>>) -> Tensor<3> {
+        let [rows, len, width] = input.dims();
+        let split = |projected: Tensor<3>| {
+            projected.reshape([rows, len, self.heads, width / self.heads]).swap_dims(1, 2)
+        };
+        let query = split(self.query.forward(input.clone()));
+        let key = split(self.key.forward(input.clone()));
+        let value = split(self.value.forward(input));
+        let mixed = if self.drops_out(&query) {
+            self.mix_with_dropout(query, key, value, hidden)
+        } else {
+            // The default scale is 1/√(D/H). Naming one would cost GPUs their fused kernels.
+            attention(query, key, value, hidden.cloned(), None, AttentionModuleOptions::default())
+        };
+        self.output.forward(mixed.swap_dims(1, 2).reshape([rows, len, width]))
+    }
+
+    fn drops_out(&self, query: &Tensor<4>) -> bool {
+        self.dropout.prob > 0.0 && self.dropout.training.is_enabled() && query.device().is_autodiff()
+    }
+
+    /// Attention written out, because burn's operation cannot drop weights.
+    fn mix_with_dropout(
+        &self,
+        query: Tensor<4>,
+        key: Tensor<4>,
+        value: Tensor<4>,
+        hidden: Option<&Tensor<4, Bool>>,
+    ) -> Tensor<4> {
+        let [.., head_width] = query.dims();
+        let scores = (query * (head_width as f64).powf(-0.5)).matmul(key.swap_dims(2, 3));
+        let scores = match hidden {
+            None => scores,
+            // Finite, so that a row of padding alone stays finite too.
+            Some(hidden) => {
+                let lowest = scores.dtype().finfo().map_or(f64::from(f32::MIN), |info| info.min);
+                scores.mask_fill(hidden.clone(), lowest)
+            }
+        };
+        self.dropout.forward(softmax(scores, 3)).matmul(value)
+    }
+}
+
+/// Which pairs of positions attention must not connect; `None` if all may see all.
+///
+/// # Shapes
+/// - returns: `[B, H, L, L]`, true where the query (third axis) must not see the key (fourth)
+pub(crate) fn hidden_mask(
+    input: &DenoiserInput<'_>,
+    heads: usize,
+    device: &Device,
+) -> Option<Tensor<4, Bool>> {
+    let [rows, len] = input.shape;
+    let pad = input.pad.filter(|pad| pad.contains(&true));
+    let mask: Tensor<4, Bool> = match input.attention {
+        Attention::Prefix(prefixes) => {
+            let padding = |row: usize, key: usize| pad.is_some_and(|pad| pad[row * len + key]);
+            let mut hidden = Vec::with_capacity(rows * len * len);
+            for (row, &prefix) in prefixes.iter().enumerate() {
+                for query in 0..len {
+                    hidden.extend((0..len).map(|key| padding(row, key) || query < prefix && key >= prefix));
+                }
+            }
+            Tensor::from_data(TensorData::new(hidden, [rows, 1, len, len]), device)
+        }
+        _ => Tensor::from_data(TensorData::new(pad?.to_vec(), [rows, 1, 1, len]), device),
+    };
+    // GPU kernels have misread masks that broadcast over heads (tracel-ai/burn#4778).
+    Some(mask.expand([rows, heads, len, len]))
+}

@@ -1,0 +1,81 @@
+use crate::Error;
+
+/// The upstream architectures that share this encoder.
+///
+/// They differ in their first position, in the names of their weights, and in the activation of the
+/// head, which in RoBERTa is GELU whatever the layers use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Family {
+    /// Devlin et al. 2018, arXiv:1810.04805; `bert`.
+    Bert,
+    /// Liu et al. 2019, arXiv:1907.11692; `roberta`.
+    Roberta,
+    /// Conneau et al. 2019, arXiv:1911.02116; `xlm-roberta`.
+    XlmRoberta,
+}
+
+impl Family {
+    const ALL: [Self; 3] = [Self::Bert, Self::Roberta, Self::XlmRoberta];
+
+    /// The `model_type` of `config.json`.
+    pub fn model_type(self) -> &'static str {
+        match self {
+            Self::Bert => "bert",
+            Self::Roberta => "roberta",
+            Self::XlmRoberta => "xlm-roberta",
+        }
+    }
+}
+
+impl std::str::FromStr for Family {
+    type Err = Error;
+
+    fn from_str(model_type: &str) -> Result<Self, Error> {
+        (Self::ALL.into_iter().find(|family| family.model_type() == model_type))
+            .ok_or_else(|| Error::Unsupported { field: "model_type", got: model_type.to_owned() })
+    }
+}
+
+/// The non-linearity of a feed-forward layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Activation {
+    /// x · Φ(x), with the error function; `gelu`.
+    #[default]
+    Gelu,
+    /// The tanh approximation of GELU; `gelu_new`, `gelu_pytorch_tanh`.
+    GeluTanh,
+    /// max(0, x); `relu`.
+    Relu,
+    /// x · σ(x); `silu`, `swish`.
+    Silu,
+}
+
+impl Activation {
+    /// The `hidden_act` of `config.json`.
+    pub fn hidden_act(self) -> &'static str {
+        match self {
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu_new",
+            Self::Relu => "relu",
+            Self::Silu => "silu",
+        }
+    }
+}
+
+impl std::str::FromStr for Activation {
+    type Err = Error;
+
+    fn from_str(hidden_act: &str) -> Result<Self, Error> {
+        Ok(match hidden_act {
+            "gelu" => Self::Gelu,
+            "gelu_new" | "gelu_pytorch_tanh" => Self::GeluTanh,
+            "relu" => Self::Relu,
+            "silu" | "swish" => Self::Silu,
+            _ => {
+                return Err(Error::Unsupported { field: "hidden_act", got: hidden_act.to_owned() });
+            }
+        })
+    }
+}

@@ -1,0 +1,268 @@
+//! The post-LN encoder of BERT, RoBERTa and XLM-R, with its tied head.
+//!
+//! Sources: Devlin et al. 2018, arXiv:1810.04805; Liu et al. 2019, arXiv:1907.11692; Conneau et al. 2019,
+//! arXiv:1911.02116; upstream names `BertForMaskedLM`, `RobertaForMaskedLM`, `XLMRobertaForMaskedLM`.
+//! What differs: token type 0 is the only one; BERT's positions skip padding, as RoBERTa's do, so that a
+//! row gives the same logits whichever side it is padded on; logits exist only where they are asked.
+
+use burn::module::{Module, Param};
+use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, LayerNorm, Linear};
+use burn::tensor::activation::{gelu, gelu_approximate, relu, silu};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, s};
+use dlm_core::sequence::check_ids;
+use dlm_core::{Attention, Decoder, Denoiser, DenoiserInput, Factored};
+
+use crate::attention::{SelfAttention, hidden_mask};
+use crate::config::{Activation, EncoderConfig, Family};
+use crate::init::{embedding, linear, norm};
+use crate::{Error, position};
+
+/// A bidirectional encoder that answers with logits of the clean token, whatever the time.
+///
+/// Nothing is added to the masked language model: a network pretrained to fill in 15 % of a text is a
+/// denoiser trained at one noise level.
+///
+/// Made by [`EncoderConfig::init`]. Its new weights are drawn when they are first read: whoever needs the
+/// same ones again visits every parameter right after `device.seed(..)`.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    pub(crate) embeddings: Embeddings,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) head: Head,
+    #[module(skip)]
+    config: EncoderConfig,
+}
+
+/// The tables that are summed at each position.
+#[derive(Module, Debug)]
+pub struct Embeddings {
+    pub(crate) word: Embedding,
+    pub(crate) position: Embedding,
+    pub(crate) token_type: Embedding,
+    pub(crate) norm: LayerNorm,
+    dropout: Dropout,
+}
+
+/// Attention and a feed-forward network, each added to its input and then normalised.
+#[derive(Module, Debug)]
+pub struct Layer {
+    pub(crate) attention: SelfAttention,
+    pub(crate) attention_norm: LayerNorm,
+    pub(crate) inner: Linear,
+    pub(crate) outer: Linear,
+    pub(crate) output_norm: LayerNorm,
+    dropout: Dropout,
+    #[module(skip)]
+    activation: Activation,
+}
+
+/// From hidden states to what the tied decoder is applied to, and the decoder's own bias.
+#[derive(Module, Debug)]
+pub struct Head {
+    pub(crate) dense: Linear,
+    pub(crate) norm: LayerNorm,
+    pub(crate) bias: Param<Tensor<1>>,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl EncoderConfig {
+    /// Builds a new network: weights N(0, `initializer_range`), biases 0, norms the identity.
+    ///
+    /// # Errors
+    /// [`Error::Config`] as [`EncoderConfig::validate`].
+    pub fn init(&self, device: &Device) -> Result<Encoder, Error> {
+        self.validate()?;
+        Ok(Encoder {
+            embeddings: Embeddings::new(self, device),
+            layers: (0..self.num_hidden_layers).map(|_| Layer::new(self, device)).collect(),
+            head: Head::new(self, device),
+            config: self.clone(),
+        })
+    }
+}
+
+impl Encoder {
+    /// What the network was built from.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// Checks that the network can answer `input`.
+    ///
+    /// # Errors
+    /// [`dlm_core::Error::UnknownToken`] within [`Error::Core`] for an id outside the vocabulary,
+    /// [`Error::TooLong`] for a row with more tokens than positions, [`Error::NoPosition`] for an asked
+    /// position outside the batch, [`dlm_core::Error::Length`] unless each row has its prefix.
+    pub fn check(&self, input: &DenoiserInput<'_>) -> Result<(), Error> {
+        let [rows, len] = input.shape;
+        for row in 0..rows {
+            let span = row * len..(row + 1) * len;
+            check_ids(row, &input.ids[span.clone()], self.config.vocab_size)?;
+            let padding = input.pad.map_or(0, |pad| pad[span].iter().filter(|&&pad| pad).count());
+            let (got, most) = (len - padding, self.config.max_len());
+            if got > most {
+                return Err(Error::TooLong { row, got, most });
+            }
+        }
+        if let Some(&at) = input.at.iter().find(|&&at| at >= rows * len) {
+            return Err(Error::NoPosition { at, len: rows * len });
+        }
+        match input.attention {
+            Attention::Prefix(prefixes) if prefixes.len() != rows => Err(dlm_core::Error::Length {
+                what: "prefixes of a batch",
+                expected: rows,
+                got: prefixes.len(),
+            }
+            .into()),
+            Attention::Full | Attention::Prefix(_) => Ok(()),
+            other => Err(Error::Unsupported { field: "attention", got: format!("{other:?}") }),
+        }
+    }
+
+    /// The last layer's output at every position.
+    ///
+    /// # Shapes
+    /// - returns: `[B, L, D]`; meaningless at padding
+    ///
+    /// # Panics
+    /// If [`Encoder::check`] fails, with its message.
+    pub fn hidden(&self, input: &DenoiserInput<'_>) -> Tensor<3> {
+        if let Err(error) = self.check(input) {
+            panic!("{error}");
+        }
+        let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
+        let embedded = self.embeddings.forward(input, self.config.first_position());
+        self.layers.iter().fold(embedded, |states, layer| layer.forward(states, hidden.as_ref()))
+    }
+}
+
+impl Denoiser for Encoder {
+    fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn device(&self) -> Device {
+        self.embeddings.word.weight.val().device()
+    }
+
+    /// # Panics
+    /// If [`Encoder::check`] fails, with its message.
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        if input.at.is_empty() {
+            return Tensor::zeros([0, self.config.vocab_size], &self.device());
+        }
+        self.decoder().forward(self.features(input))
+    }
+
+    fn time_free(&self) -> bool {
+        true
+    }
+}
+
+impl Factored for Encoder {
+    /// # Panics
+    /// If [`Encoder::check`] fails, with its message.
+    fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        if input.at.is_empty() {
+            return Tensor::zeros([0, self.config.hidden_size], &self.device());
+        }
+        let hidden = self.hidden(input);
+        let [rows, len, width] = hidden.dims();
+        // Before the head: `[B, L, V]` must never exist.
+        let asked = hidden.reshape([rows * len, width]).select(0, indices(input.at, &self.device()));
+        self.head.forward(asked)
+    }
+
+    fn decoder(&self) -> Decoder {
+        Decoder { weight: self.embeddings.word.weight.val(), bias: Some(self.head.bias.val()) }
+    }
+}
+
+impl Embeddings {
+    fn new(config: &EncoderConfig, device: &Device) -> Self {
+        let table = |rows| embedding(rows, config.hidden_size, config.initializer_range, device);
+        Self {
+            word: table(config.vocab_size),
+            position: table(config.max_position_embeddings),
+            token_type: table(config.type_vocab_size),
+            norm: norm(config.hidden_size, config.layer_norm_eps, device),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+        }
+    }
+
+    fn forward(&self, input: &DenoiserInput<'_>, first_position: usize) -> Tensor<3> {
+        let device = self.word.weight.val().device();
+        let upload = |ids: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(ids, input.shape), &device);
+        let words = self.word.forward(upload(input.ids.iter().map(|&id| id as i32).collect()));
+        let positions = self.position.forward(upload(position::ids(input, first_position)));
+        let [_, width] = self.token_type.weight.val().dims();
+        let token_type = self.token_type.weight.val().slice(s![0..1, ..]).reshape([1, 1, width]);
+        self.dropout.forward(self.norm.forward(words + positions + token_type))
+    }
+}
+
+impl Layer {
+    fn new(config: &EncoderConfig, device: &Device) -> Self {
+        let (width, inner, std) = (config.hidden_size, config.intermediate_size, config.initializer_range);
+        Self {
+            attention: SelfAttention::new(
+                width,
+                config.num_attention_heads,
+                config.attention_probs_dropout_prob,
+                std,
+                device,
+            ),
+            attention_norm: norm(width, config.layer_norm_eps, device),
+            inner: linear(width, inner, std, device),
+            outer: linear(inner, width, std, device),
+            output_norm: norm(width, config.layer_norm_eps, device),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            activation: config.hidden_act,
+        }
+    }
+
+    fn forward(&self, input: Tensor<3>, hidden: Option<&Tensor<4, Bool>>) -> Tensor<3> {
+        let attended = self.dropout.forward(self.attention.forward(input.clone(), hidden));
+        let input = self.attention_norm.forward(input + attended);
+        let inner = self.activation.apply(self.inner.forward(input.clone()));
+        let fed = self.dropout.forward(self.outer.forward(inner));
+        self.output_norm.forward(input + fed)
+    }
+}
+
+impl Head {
+    fn new(config: &EncoderConfig, device: &Device) -> Self {
+        let width = config.hidden_size;
+        Self {
+            dense: linear(width, width, config.initializer_range, device),
+            norm: norm(width, config.layer_norm_eps, device),
+            bias: Initializer::Zeros.init([config.vocab_size], device),
+            activation: match config.family {
+                Family::Bert => config.hidden_act,
+                Family::Roberta | Family::XlmRoberta => Activation::Gelu,
+            },
+        }
+    }
+
+    fn forward(&self, asked: Tensor<2>) -> Tensor<2> {
+        self.norm.forward(self.activation.apply(self.dense.forward(asked)))
+    }
+}
+
+impl Activation {
+    fn apply<const D: usize>(self, input: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Gelu => gelu(input),
+            Self::GeluTanh => gelu_approximate(input),
+            Self::Relu => relu(input),
+            Self::Silu => silu(input),
+        }
+    }
+}
+
+fn indices(at: &[usize], device: &Device) -> Tensor<1, Int> {
+    let at: Vec<i32> = at.iter().map(|&at| at as i32).collect();
+    let len = at.len();
+    Tensor::from_data(TensorData::new(at, [len]), device)
+}

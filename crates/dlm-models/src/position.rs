@@ -1,0 +1,22 @@
+//! Which row of the position table belongs to which token.
+
+use dlm_core::DenoiserInput;
+
+/// Position ids, `[B, L]`: each row counts its tokens from `first`, whichever side its padding is on.
+/// Padding itself gets `first`.
+pub(crate) fn ids(input: &DenoiserInput<'_>, first: usize) -> Vec<i32> {
+    let [_, len] = input.shape;
+    let mut next = 0;
+    (0..input.ids.len())
+        .map(|flat| {
+            if flat % len == 0 {
+                next = first as i32;
+            }
+            if input.pad.is_some_and(|pad| pad[flat]) {
+                return first as i32;
+            }
+            next += 1;
+            next - 1
+        })
+        .collect()
+}

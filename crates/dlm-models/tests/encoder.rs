@@ -1,0 +1,151 @@
+//! Laws of the encoder: who sees whom, where positions start, what is refused.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, Tolerance, s};
+use dlm_core::{Attention, Denoiser, DenoiserInput, Factored, TokenId};
+use dlm_models::{Encoder, EncoderConfig, Error, Family};
+
+const PAD: TokenId = 1;
+
+fn config(family: Family) -> EncoderConfig {
+    EncoderConfig::new(11, 16, 2, 4)
+        .with_family(family)
+        .with_pad_token_id(PAD as usize)
+        .with_max_position_embeddings(10)
+        // Large weights, so that every position matters.
+        .with_initializer_range(0.5)
+}
+
+fn model(family: Family) -> Encoder {
+    config(family).init(&Device::flex()).expect("sizes are valid")
+}
+
+fn assert_close(left: Tensor<2>, right: Tensor<2>) {
+    left.into_data().assert_approx_eq::<f32>(&right.into_data(), Tolerance::absolute(1e-5));
+}
+
+fn distance(left: Tensor<2>, right: Tensor<2>) -> f32 {
+    (left - right).abs().max().into_scalar()
+}
+
+#[test]
+fn a_row_gives_the_same_logits_alone_and_padded_on_either_side() {
+    for family in [Family::Bert, Family::Roberta] {
+        let model = model(family);
+        let alone = model.logits(&DenoiserInput::new(&[3, 4, 5], [1, 3], &[0, 1, 2]));
+        let ids = [3, 4, 5, PAD, PAD, PAD, PAD, 3, 4, 5, 6, 7, 8, 9, 10];
+        let pad: Vec<bool> = ids.iter().map(|&id| id == PAD).collect();
+        let at = [0, 1, 2, 7, 8, 9];
+        let batch = model.logits(&DenoiserInput::new(&ids, [3, 5], &at).with_pad(&pad));
+        assert_close(batch.clone().slice(s![0..3, ..]), alone.clone());
+        assert_close(batch.slice(s![3..6, ..]), alone);
+    }
+}
+
+#[test]
+fn logits_come_in_the_order_asked() {
+    let model = model(Family::Bert);
+    let ids = [3, 4, 5, 6];
+    let ask = |at: &[usize]| model.logits(&DenoiserInput::new(&ids, [2, 2], at));
+    let all = ask(&[0, 1, 2, 3]);
+    assert_close(
+        ask(&[2, 0]),
+        Tensor::cat(vec![all.clone().slice(s![2..3, ..]), all.slice(s![0..1, ..])], 0),
+    );
+}
+
+#[test]
+fn a_prefix_sees_itself_alone_and_the_rest_sees_everything() {
+    let model = model(Family::Roberta);
+    let ask = |ids: &[TokenId], attention| {
+        model.logits(&DenoiserInput::new(ids, [1, 4], &[0, 1, 2, 3]).with_attention(attention))
+    };
+    let prefix = |ids: &[TokenId]| ask(ids, Attention::Prefix(&[2]));
+    assert_close(prefix(&[3, 4, 5, 6]).slice(s![0..2, ..]), prefix(&[3, 4, 7, 8]).slice(s![0..2, ..]));
+    assert!(
+        distance(prefix(&[3, 4, 5, 6]).slice(s![2..4, ..]), prefix(&[3, 9, 5, 6]).slice(s![2..4, ..])) > 1e-2
+    );
+    assert!(distance(prefix(&[3, 4, 5, 6]), ask(&[3, 4, 5, 6], Attention::Full)) > 1e-2);
+    assert_close(ask(&[3, 4, 5, 6], Attention::Prefix(&[4])), ask(&[3, 4, 5, 6], Attention::Full));
+}
+
+#[test]
+fn a_prefix_and_padding_go_together() {
+    let model = model(Family::Bert);
+    let attention = Attention::Prefix(&[1]);
+    let alone = DenoiserInput::new(&[3, 4, 5], [1, 3], &[0, 1, 2]).with_attention(attention);
+    let pad = [false, false, false, true];
+    let padded = DenoiserInput::new(&[3, 4, 5, PAD], [1, 4], &[0, 1, 2]).with_attention(attention);
+    assert_close(model.logits(&padded.with_pad(&pad)), model.logits(&alone));
+}
+
+#[test]
+fn a_row_of_padding_is_finite_and_disturbs_nobody() {
+    for device in [Device::flex(), Device::flex().autodiff()] {
+        let model = config(Family::Bert).init(&device).expect("sizes are valid");
+        let pad = [false, false, true, true];
+        let input = DenoiserInput::new(&[3, 4, PAD, PAD], [2, 2], &[0, 1, 2, 3]).with_pad(&pad);
+        let logits = model.logits(&input);
+        assert!(logits.is_finite().all().into_scalar::<bool>());
+    }
+}
+
+#[test]
+fn asking_nothing_answers_nothing() {
+    let model = model(Family::Bert);
+    let input = DenoiserInput::new(&[3, 4], [1, 2], &[]);
+    assert_eq!(model.logits(&input).dims(), [0, 11]);
+    assert_eq!(model.features(&input).dims(), [0, 16]);
+}
+
+#[test]
+fn attention_written_out_for_dropout_equals_the_operation() {
+    let device = Device::flex().autodiff();
+    let mut config = config(Family::Bert).with_dropout(0.0);
+    // One in 10¹⁵: the path of training, without its effect.
+    config.attention_probs_dropout_prob = 1e-15;
+    let train = config.init(&device).expect("sizes are valid");
+    let pad = [false, false, false, false, false, true];
+    let input = DenoiserInput::new(&[3, 4, 5, 6, 7, PAD], [2, 3], &[0, 2, 3, 4]).with_pad(&pad);
+    assert_close(train.logits(&input), train.valid().logits(&input).autodiff());
+}
+
+#[test]
+fn dropout_acts_in_training_alone() {
+    let model = config(Family::Bert).with_dropout(0.5).init(&Device::flex()).expect("sizes are valid");
+    let input = DenoiserInput::new(&[3, 4, 5], [1, 3], &[0, 1, 2]);
+    assert_close(model.logits(&input), model.logits(&input));
+    let train = model.train();
+    assert!(distance(train.logits(&input), train.logits(&input)) > 1e-2);
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let model = model(Family::Roberta);
+    // Ten rows in the table, of which RoBERTa leaves out two.
+    let long = [3; 9];
+    let refused = |input: &DenoiserInput<'_>| model.check(input).expect_err("bad input");
+    let error = refused(&DenoiserInput::new(&long, [1, 9], &[]));
+    assert!(matches!(error, Error::TooLong { row: 0, got: 9, most: 8 }), "{error}");
+    let pad = [false, false, false, false, true, false, false, false, false];
+    model.check(&DenoiserInput::new(&long, [1, 9], &[]).with_pad(&pad)).expect("eight tokens fit");
+    let error = refused(&DenoiserInput::new(&[3, 11], [1, 2], &[]));
+    assert_eq!(error.to_string(), "row 0, position 1: token id 11 is not below the vocabulary size 11");
+    let error = refused(&DenoiserInput::new(&[3, 4], [1, 2], &[2]));
+    assert!(matches!(error, Error::NoPosition { at: 2, len: 2 }), "{error}");
+    let error = refused(&DenoiserInput::new(&[3, 4], [1, 2], &[]).with_attention(Attention::Prefix(&[])));
+    assert_eq!(error.to_string(), "prefixes of a batch: expected 1, got 0");
+}
+
+#[test]
+#[should_panic(expected = "token id 11 is not below the vocabulary size 11")]
+fn logits_panic_with_the_message_of_check() {
+    model(Family::Bert).logits(&DenoiserInput::new(&[11], [1, 1], &[0]));
+}
+
+#[test]
+fn counted_parameters_are_those_of_the_network() {
+    for family in [Family::Bert, Family::XlmRoberta] {
+        assert_eq!(model(family).num_params(), config(family).param_counts().total());
+    }
+}

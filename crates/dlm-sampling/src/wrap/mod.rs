@@ -1,0 +1,8 @@
+//! `Denoiser`s around a `Denoiser`: what changes the network's answers, or watches them, is not a matter
+//! of the loop.
+
+mod counted;
+mod suppressed;
+
+pub use counted::Counted;
+pub use suppressed::Suppressed;

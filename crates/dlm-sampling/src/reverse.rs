@@ -32,6 +32,15 @@ impl<R: ReverseStep + ?Sized> ReverseStep for &R {
     }
 }
 
+impl<R: ReverseStep + ?Sized> ReverseStep for Box<R> {
+    fn needs(&self) -> Needs {
+        (**self).needs()
+    }
+    fn step(&self, row: &mut Row<'_>, said: &Proposal<'_>, step: &Step, rng: &mut RowRng) {
+        (**self).step(row, said, step, rng);
+    }
+}
+
 /// The canvas after a step, and what the step did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {

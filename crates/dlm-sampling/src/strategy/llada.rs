@@ -81,3 +81,23 @@ impl ReverseStep for Llada {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotas_add_up_and_never_exceed_what_is_left() {
+        for m in 0..=300 {
+            for steps in 1..=300 {
+                let mut left = m;
+                for index in 1..=steps {
+                    let quota = quota(m, index, steps);
+                    assert!(quota <= left, "{m} {steps} {index}");
+                    left -= quota;
+                }
+                assert_eq!(left, 0, "{m} {steps}");
+            }
+        }
+    }
+}

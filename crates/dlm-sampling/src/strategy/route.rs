@@ -231,3 +231,66 @@ impl FromStr for Route {
         Self::new(remask, rate).with_tau(tau)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linear_counts_are_those_of_whole_numbers() {
+        for n in 0..=300_usize {
+            for steps in 1..=64_usize {
+                for step in crate::plan::uniform(steps) {
+                    let exact = n - (n * step.index).div_ceil(steps);
+                    assert_eq!(noise_count(n, Rate::Linear.at(step.s)), exact, "{n} {steps} {}", step.index);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn cosine_counts_never_rise_and_end_at_zero() {
+        for n in 0..=300 {
+            for steps in [1, 2, 3, 10, 50, 64] {
+                let counts: Vec<usize> =
+                    crate::plan::uniform(steps).map(|step| noise_count(n, Rate::Cosine.at(step.s))).collect();
+                assert!(counts.is_sorted_by(|a, b| a >= b) && counts.last() == Some(&0), "{n} {counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_read_and_written() -> Result<(), Error> {
+        for name in [
+            "reparam-cond-deterministic-linear",
+            "reparam-uncond-stochastic5.0-cosine",
+            "reparam-never-stochastic1e-7-linear",
+        ] {
+            assert_eq!(name.parse::<Route>()?.to_string(), name);
+        }
+        let noisy = Route::new(Remask::IfLessSure, Rate::Linear).with_tau(1.0)?;
+        assert_eq!("reparam-cond-stochastic1-linear".parse::<Route>()?, noisy);
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_names_say_which_part_is_wrong() {
+        for (name, wrong) in [
+            ("reparam", "reparam"),
+            ("reparam-", ""),
+            ("reparam-cond", "cond"),
+            ("reparam-cond-linear", "linear"),
+            ("reparam-maybe-deterministic-linear", "maybe"),
+            ("reparam-cond-random-linear", "random"),
+            ("reparam-cond-stochasticx-linear", "x"),
+            ("reparam-cond-deterministic-spline", "spline"),
+        ] {
+            let error = name.parse::<Route>();
+            assert!(matches!(&error, Err(Error::UnknownStrategy { part, .. }) if part == wrong), "{error:?}");
+        }
+        for name in ["reparam-cond-stochastic-1-linear", "reparam-cond-stochasticNaN-linear"] {
+            let error = name.parse::<Route>();
+            assert!(matches!(&error, Err(Error::Core(_))), "{error:?}");
+        }
+    }
+}

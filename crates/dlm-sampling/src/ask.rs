@@ -131,8 +131,12 @@ impl Asking<'_> {
 }
 
 impl<'a> Question<'a> {
+    /// Asks nothing about a row that is finished for good.
     fn row(&self, index: usize) -> Asking<'a> {
-        let at = self.canvas.active(index, &self.step.window, self.needs.settled);
+        let mut at = self.canvas.active(index, &self.step.window, false);
+        if self.needs.settled && (self.needs.remasks || !at.is_empty()) {
+            at = self.canvas.active(index, &self.step.window, true);
+        }
         Asking { index, ids: self.canvas.ids(index), at }
     }
 

@@ -66,7 +66,8 @@ impl Needs {
         Self { candidate, settled: false, remasks: false, entropy: false, margin: false, current: false }
     }
 
-    /// Asks at settled positions of the window too, not at noisy ones alone.
+    /// Asks at settled positions of the window too, not at noisy ones alone, as long as the row has noise
+    /// there or the strategy is [`remasking`](Self::remasking).
     #[must_use]
     pub fn at_settled(self) -> Self {
         Self { settled: true, ..self }
@@ -220,7 +221,7 @@ pub(crate) fn read(answers: Vec<(Asked, Reduced)>, needs: &Needs) -> Result<Vec<
         transaction = transaction.register(reduced.tokens).register(reduced.numbers);
         questions.push(asked);
     }
-    let data = transaction.try_execute().map_err(|error| Error::Device { message: format!("{error:?}") })?;
+    let data = transaction.try_execute().map_err(|error| Error::Device { message: error.to_string() })?;
     let mut guesses = Vec::new();
     for (asked, data) in questions.iter().zip(data.chunks_exact(2)) {
         let mut tokens = data[0].iter::<i64>();

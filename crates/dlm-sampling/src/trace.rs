@@ -11,7 +11,8 @@ use crate::reverse::{Reverse, Snapshot};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
     start: Canvas,
-    steps: Vec<(Step, Vec<Event>)>,
+    /// The events of each step.
+    steps: Vec<Vec<Event>>,
 }
 
 /// How a trace is drawn.
@@ -55,7 +56,7 @@ impl Trace {
 
     /// Adds the next step.
     pub fn push(&mut self, snapshot: &Snapshot) {
-        self.steps.push((snapshot.step.clone(), snapshot.events.clone()));
+        self.steps.push(snapshot.events.clone());
     }
 
     /// Number of recorded steps. Steps count from 1 below.
@@ -70,8 +71,8 @@ impl Trace {
 
     /// The events of a row with the step each belongs to, in order.
     pub fn events(&self, row: usize) -> impl Iterator<Item = (usize, Event)> {
-        let steps = self.steps.iter().enumerate();
-        let all = steps.flat_map(|(step, (_, events))| events.iter().map(move |&event| (step + 1, event)));
+        let steps = self.steps.iter().zip(1..);
+        let all = steps.flat_map(|(events, step)| events.iter().map(move |&event| (step, event)));
         all.filter(move |(_, event)| event.row == row)
     }
 
@@ -114,7 +115,7 @@ impl Trace {
             start.map(|(&id, &noisy)| if noisy { Cell::Noise } else { Cell::Word(id) }).collect();
         let width = self.steps.len().to_string().len();
         let mut text = line(0, width, &cells, &word, style);
-        for (number, (_, events)) in self.steps.iter().enumerate() {
+        for (events, number) in self.steps.iter().zip(1..) {
             cells.iter_mut().for_each(Cell::age);
             for event in events.iter().filter(|event| event.row == row) {
                 cells[event.position] = match event.change {
@@ -122,7 +123,7 @@ impl Trace {
                     Change::Remasked { .. } => Cell::TakenBack,
                 };
             }
-            text.push_str(&line(number + 1, width, &cells, &word, style));
+            text.push_str(&line(number, width, &cells, &word, style));
         }
         text
     }

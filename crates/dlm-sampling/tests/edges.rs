@@ -1,0 +1,457 @@
+//! The ends of the domain: bad input, bad networks, nothing to do.
+
+mod common;
+
+use std::cell::RefCell;
+
+use burn::tensor::{Device, Tensor};
+use common::{Fn, MASK, VOCABULARY, constant, error_of, hashed, prompted, rows, vocabulary};
+use dlm_core::{Denoiser, DenoiserInput, RowRng, TokenId, Vocabulary};
+use dlm_sampling::length::expand;
+use dlm_sampling::plan::{blocks, cosine};
+use dlm_sampling::strategy::{LeftToRight, Llada, Rate, Remask};
+use dlm_sampling::wrap::{Counted, Suppressed};
+use dlm_sampling::{
+    Candidate, Canvas, Error, Guess, Needs, Proposal, ReverseStep, Route, Row, Step, Strategy, reverse,
+    uniform,
+};
+
+/// What a network was shown: rows without padding, and their times.
+struct Shown<D> {
+    inner: D,
+    inputs: RefCell<Vec<(Vec<Vec<TokenId>>, Vec<f64>, Vec<usize>)>>,
+}
+
+impl<D> Shown<D> {
+    fn new(inner: D) -> Self {
+        Self { inner, inputs: RefCell::default() }
+    }
+}
+
+impl<D: Denoiser> Denoiser for Shown<D> {
+    fn vocab_size(&self) -> usize {
+        self.inner.vocab_size()
+    }
+    fn device(&self) -> Device {
+        self.inner.device()
+    }
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        self.inputs.borrow_mut().push((rows(input), input.times.to_vec(), input.at.to_vec()));
+        self.inner.logits(input)
+    }
+    fn time_free(&self) -> bool {
+        self.inner.time_free()
+    }
+}
+
+fn flat() -> impl Denoiser {
+    constant(vec![0.0; VOCABULARY])
+}
+
+#[test]
+fn ids_outside_the_vocabulary_are_refused_where_they_stand() {
+    let error = error_of(Canvas::prompted(&[vec![3], vec![4, 12]], &[1, 1], &vocabulary()));
+    let expected = dlm_core::Error::UnknownToken { row: 1, position: 2, id: 12, size: VOCABULARY };
+    assert_eq!(error, Error::Core(expected));
+    let error = error_of(Canvas::infill(&[([99], [true])], &vocabulary()));
+    assert!(matches!(error, Error::Core(dlm_core::Error::UnknownToken { row: 0, position: 0, id: 99, .. })));
+}
+
+#[test]
+fn lengths_that_do_not_fit_are_refused() {
+    let is_length = |error| matches!(error, Error::Core(dlm_core::Error::Length { .. }));
+    assert!(is_length(error_of(Canvas::prompted(&[[3]], &[1, 2], &vocabulary()))));
+    assert!(is_length(error_of(Canvas::infill(&[(vec![3], vec![])], &vocabulary()))));
+    assert!(is_length(error_of(Canvas::infill_padded(&[([3], [true], vec![])], &vocabulary()))));
+    assert!(is_length(error_of(prompted(&[3], 1).with_keys(&[]))));
+    assert!(is_length(error_of(expand(&[[3]], &[], &vocabulary()))));
+    let error = error_of(expand(&[[3]], &[vec![]], &vocabulary()));
+    assert!(matches!(error, Error::Core(dlm_core::Error::Empty { .. })));
+}
+
+#[test]
+fn temperatures_and_blocks_outside_their_domain_are_refused() {
+    for temperature in [-0.1, f64::NAN, f64::INFINITY] {
+        let error = error_of(Candidate::at_temperature(temperature));
+        assert!(matches!(error, Error::Core(dlm_core::Error::OutOfDomain { name: "temperature", .. })));
+    }
+    assert!(Route::paper().with_tau(f64::NAN).is_err());
+    assert!(blocks(4, 0, uniform(1)).is_err());
+}
+
+#[test]
+fn names_of_strategies_are_read_and_written() {
+    for name in ["cmlm", "ar", "llada-low-confidence", "llada-random", "reparam-uncond-deterministic-cosine"]
+    {
+        assert_eq!(name.parse::<Strategy>().unwrap().to_string(), name);
+    }
+    let error = error_of("maskgit".parse::<Strategy>());
+    assert!(error.to_string().contains("maskgit"), "{error}");
+}
+
+#[test]
+fn logits_that_are_not_finite_name_row_and_position() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        for needs in [Candidate::ARGMAX, Candidate::SAMPLED] {
+            // The third row of the canvas is the second that is asked; its prompt is two tokens long.
+            let logits = move |row: &[TokenId], position: usize, _| {
+                let mut logits = vec![0.5; VOCABULARY];
+                logits[7] = if row[1] == 6 && position == 4 { bad } else { 1.0 };
+                logits
+            };
+            let model = Fn { size: VOCABULARY, time_free: true, logits };
+            let canvas =
+                Canvas::prompted(&[vec![5], vec![5], vec![6, 5]], &[2, 0, 3], &vocabulary()).unwrap();
+            let strategy = Llada::low_confidence().with_candidate(needs);
+            let mut run = reverse(&model, &strategy, canvas, uniform(3), 0);
+            assert_eq!(run.next().unwrap(), Err(Error::NonFinite { row: 2, position: 4 }));
+            assert!(run.next().is_none(), "an error ends the run");
+            assert_eq!(run.canvas().ids(0)[2], MASK, "and leaves the canvas as it was");
+        }
+    }
+}
+
+#[test]
+fn impossible_words_are_fine_until_none_is_left() {
+    let mut logits = vec![f32::NEG_INFINITY; VOCABULARY];
+    logits[MASK as usize] = 3.0;
+    let error = |logits: Vec<f32>| {
+        reverse(&constant(logits), &Route::paper(), prompted(&[3], 2), uniform(2), 0).finish()
+    };
+    assert_eq!(error_of(error(logits.clone())), Error::NonFinite { row: 0, position: 2 });
+    logits[4] = -1e30;
+    let end = error(logits).unwrap();
+    assert_eq!((end.response(0), end.scores(0)[2]), (vec![4, 4], 0.0));
+}
+
+#[test]
+fn a_network_with_another_vocabulary_is_refused() {
+    let model = constant(vec![0.0; 7]);
+    let error = error_of(reverse(&model, &Route::paper(), prompted(&[3], 1), uniform(1), 0).finish());
+    assert_eq!(error, Error::Vocabulary { canvas: VOCABULARY, network: 7 });
+}
+
+#[test]
+fn logits_of_the_wrong_shape_are_refused() {
+    struct Short;
+    impl Denoiser for Short {
+        fn vocab_size(&self) -> usize {
+            VOCABULARY
+        }
+        fn device(&self) -> Device {
+            Device::default()
+        }
+        fn logits(&self, _: &DenoiserInput<'_>) -> Tensor<2> {
+            Tensor::zeros([1, VOCABULARY], &self.device())
+        }
+    }
+    let error = error_of(reverse(&Short, &Route::paper(), prompted(&[3], 2), uniform(1), 0).finish());
+    assert_eq!(error, Error::Logits { expected: [2, VOCABULARY], got: [1, VOCABULARY] });
+}
+
+#[test]
+fn nothing_to_do_costs_nothing() {
+    let no_row = Canvas::prompted::<Vec<TokenId>>(&[], &[], &vocabulary()).unwrap();
+    let empty_row = Canvas::infill(&[(vec![], vec![])], &vocabulary()).unwrap();
+    let frozen = Canvas::infill(&[([MASK, 3], [false, false])], &vocabulary()).unwrap();
+    for canvas in [no_row, empty_row, frozen, prompted(&[3], 0)] {
+        for name in ["cmlm", "ar", "llada-random", "reparam-uncond-stochastic1.0-cosine"] {
+            let model = Counted::new(flat());
+            let strategy: Strategy = name.parse().unwrap();
+            let end = reverse(&model, &strategy, canvas.clone(), uniform(3), 0).finish().unwrap();
+            assert_eq!((model.forwards(), &end), (0, &canvas));
+            assert!(end.is_done());
+        }
+    }
+    assert_eq!(prompted(&[3], 0).mean_score(0), None);
+}
+
+#[test]
+fn a_plan_without_steps_leaves_the_noise() {
+    let plans: [Vec<Step>; 3] =
+        [uniform(0).collect(), cosine(0).collect(), blocks(4, 2, uniform(0)).unwrap().collect()];
+    for plan in plans {
+        let end = reverse(&flat(), &Route::paper(), prompted(&[3], 4), plan, 0).finish().unwrap();
+        assert_eq!(end, prompted(&[3], 4));
+    }
+}
+
+#[test]
+fn cosine_times_run_from_one_to_zero_without_a_gap() {
+    let steps: Vec<Step> = cosine(7).collect();
+    assert_eq!((steps[0].t, steps[6].s), (1.0, 0.0));
+    assert!(steps.windows(2).all(|pair| pair[0].s == pair[1].t && pair[1].s < pair[1].t));
+    assert!((steps[0].s - (std::f64::consts::FRAC_PI_2 / 7.0).cos()).abs() < 1e-12);
+}
+
+#[test]
+fn a_literal_mask_token_in_the_prompt_is_text() {
+    let model = Shown::new(hashed(5, true));
+    let canvas = prompted(&[MASK, 4, MASK], 2);
+    let end = reverse(&model, &Route::paper(), canvas, uniform(3), 0).finish().unwrap();
+    assert_eq!(end.ids(0)[..4], [0, MASK, 4, MASK]);
+    for (_, _, at) in model.inputs.borrow().iter() {
+        assert!(at.iter().all(|at| [4, 5].contains(at)));
+    }
+}
+
+#[test]
+fn the_mask_is_never_a_candidate() {
+    let mut logits = vec![0.0; VOCABULARY];
+    logits[MASK as usize] = 50.0;
+    for temperature in [0.0, 1.0, 1e-30, 1e30] {
+        let candidate = Candidate::at_temperature(temperature).unwrap();
+        let model = constant(logits.clone());
+        let end = reverse(&model, &LeftToRight::new(candidate), prompted(&[3], 400), uniform(1), 0).finish();
+        let end = end.unwrap();
+        assert!(!end.response(0).contains(&MASK));
+        // The score is that of 11 equal words.
+        assert!((end.scores(0)[2] + 11.0_f32.ln()).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn a_finished_row_is_not_asked_unless_it_may_be_reopened() {
+    for (needs, steps) in [(Needs::new(Candidate::ARGMAX), 1), (Needs::new(Candidate::ARGMAX).remasking(), 3)]
+    {
+        let listener = Listener { needs: needs.at_settled(), heard: RefCell::default() };
+        let model = Counted::new(hashed(5, false));
+        reverse(&model, &listener, prompted(&[3], 2), uniform(3), 0).finish().unwrap();
+        assert_eq!((model.forwards(), listener.heard.borrow().len()), (steps, steps));
+    }
+}
+
+#[test]
+fn only_what_is_needed_is_asked() {
+    let ask = |strategy: &dyn ReverseStep| -> Vec<usize> {
+        let model = Shown::new(hashed(5, false));
+        let run = reverse(&model, strategy, prompted(&[3, 4], 6), uniform(6), 0);
+        run.finish().unwrap();
+        model.inputs.borrow().iter().map(|(_, _, at)| at.len()).collect()
+    };
+    assert_eq!(ask(&LeftToRight::new(Candidate::ARGMAX)), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(ask(&Route::new(Remask::Never, Rate::Linear)), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(ask(&Route::paper()), [6; 6]);
+}
+
+#[test]
+fn finished_rows_leave_the_batch_and_blocks_wait_their_turn() {
+    let model = Shown::new(hashed(5, true));
+    let canvas = Canvas::prompted(&[[3], [4]], &[2, 5], &vocabulary()).unwrap();
+    let plan = blocks(canvas.longest(), 2, uniform(2)).unwrap();
+    let strategy = Llada::low_confidence();
+    for snapshot in reverse(&model, &strategy, canvas, plan, 0) {
+        let snapshot = snapshot.unwrap();
+        let begun = |row: usize| {
+            (0..snapshot.canvas.editable(row).len())
+                .filter(|&ordinal| ordinal >= snapshot.step.window.end)
+                .all(|ordinal| snapshot.canvas.noisy(row)[snapshot.canvas.editable(row)[ordinal]])
+        };
+        assert!(begun(0) && begun(1), "{:?}", snapshot.step);
+    }
+    let sizes: Vec<usize> = model.inputs.borrow().iter().map(|(rows, _, _)| rows.len()).collect();
+    // Two steps for both, two for the second row alone; its last block is one token, done in one step.
+    assert_eq!(sizes, [2, 2, 1, 1, 1]);
+}
+
+#[test]
+fn a_time_free_network_is_asked_only_about_rows_that_changed() {
+    // cosine, n = 20, S = 50: k falls by one at a time (19 in the first ten steps) and is 0 after step 49.
+    let model = Counted::new(hashed(6, true));
+    let route = Route::new(Remask::Never, Rate::Cosine);
+    let end = reverse(&model, &route, prompted(&[3], 20), uniform(50), 0).finish().unwrap();
+    assert_eq!(model.rows(), 20);
+    let timed = Counted::new(hashed(6, false));
+    reverse(&timed, &route, prompted(&[3], 20), uniform(50), 0).finish().unwrap();
+    assert_eq!(timed.rows(), 49);
+    assert!(end.is_done());
+}
+
+#[test]
+fn no_forward_sees_more_rows_than_allowed() {
+    let model = Shown::new(hashed(6, false));
+    let canvas = Canvas::prompted(&[[3]; 7], &[2; 7], &vocabulary()).unwrap();
+    let snapshot =
+        reverse(&model, &Route::paper(), canvas, uniform(1), 0).with_max_rows(3).next().unwrap().unwrap();
+    let sizes: Vec<usize> = model.inputs.borrow().iter().map(|(rows, _, _)| rows.len()).collect();
+    assert_eq!((sizes, snapshot.forwards, snapshot.evaluated), (vec![3, 3, 1], 3, 7));
+    assert!(model.inputs.borrow().iter().all(|(_, times, _)| times.iter().all(|&time| time == 1.0)));
+}
+
+#[test]
+fn steps_fewer_than_tokens_and_more_than_tokens_both_finish() {
+    let committed = |steps: usize| -> Vec<usize> {
+        let strategy = LeftToRight::new(Candidate::ARGMAX);
+        let model = flat();
+        let run = reverse(&model, &strategy, prompted(&[3], 7), uniform(steps), 0);
+        run.map(|snapshot| snapshot.unwrap().events.len()).collect()
+    };
+    assert_eq!(committed(1), [7]);
+    assert_eq!(committed(3), [3, 2, 2]);
+    assert_eq!(committed(9), [1, 1, 1, 1, 1, 1, 1, 0, 0]);
+}
+
+#[test]
+fn a_row_refuses_what_is_not_allowed() {
+    struct Rude;
+    impl ReverseStep for Rude {
+        fn needs(&self) -> Needs {
+            Needs::new(Candidate::ARGMAX).remasking()
+        }
+        fn step(&self, row: &mut Row<'_>, _: &Proposal<'_>, _: &Step, _: &mut RowRng) {
+            // Row: BOS 3 | noise, noise, noise | EOS; the window is the first two.
+            assert_eq!((row.active(), row.noisy()), (&[2, 3][..], vec![2, 3]));
+            assert!(!row.commit(1, 5, -1.0), "context");
+            assert!(!row.commit(4, 5, -1.0), "outside the window");
+            assert!(!row.commit(99, 5, -1.0), "outside the row");
+            assert!(!row.commit(2, MASK, -1.0), "the mask");
+            assert!(!row.commit(2, 12, -1.0), "no word");
+            assert!(!row.remask(2) && !row.remask(1) && !row.remask(99), "nothing to take back");
+            assert!(row.commit(2, 5, -1.0));
+            assert!(!row.commit(2, 6, -1.0), "not noisy any more");
+            assert_eq!((row.score(2), row.ids()[2]), (-1.0, 5));
+            assert!(row.remask(2));
+            assert_eq!((row.score(2), row.is_noisy(2)), (f32::NEG_INFINITY, true));
+        }
+    }
+    let step = Step { window: 0..2, ..uniform(1).next().unwrap() };
+    let end = reverse(&flat(), &Rude, prompted(&[3], 3), [step], 0).finish().unwrap();
+    assert_eq!(end, prompted(&[3], 3));
+}
+
+/// Commits all, and keeps what was said.
+struct Listener {
+    needs: Needs,
+    heard: RefCell<Vec<Vec<Guess>>>,
+}
+
+impl ReverseStep for Listener {
+    fn needs(&self) -> Needs {
+        self.needs
+    }
+    fn step(&self, row: &mut Row<'_>, said: &Proposal<'_>, _: &Step, _: &mut RowRng) {
+        self.heard.borrow_mut().push(said.guesses().to_vec());
+        for guess in said.guesses() {
+            row.commit(guess.position, guess.token, guess.log_p);
+        }
+    }
+}
+
+#[test]
+fn the_numbers_are_what_they_say() {
+    let logits: Vec<f32> = vec![1.0, -2.0, 0.5, 3.0, f32::NEG_INFINITY, 0.0, 2.5, 1.0, -1.0, 0.0, 0.0, 8.0];
+    let p: Vec<f64> = logits[..11].iter().map(|&logit| f64::from(logit).exp()).collect();
+    let total: f64 = p.iter().sum();
+    let p: Vec<f64> = p.into_iter().map(|p| p / total).collect();
+    let entropy: f64 = p.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum();
+    let model = constant(logits);
+    let needs =
+        Needs::new(Candidate::ARGMAX).at_settled().remasking().with_entropy().with_margin().with_current();
+    let listener = Listener { needs, heard: RefCell::default() };
+    reverse(&model, &listener, prompted(&[3], 1), uniform(2), 0).finish().unwrap();
+    let heard = listener.heard.borrow();
+    let close =
+        |got: f32, expected: f64| assert!((f64::from(got) - expected).abs() < 1e-5, "{got} {expected}");
+    for (step, said) in heard.iter().enumerate() {
+        let guess = said[0];
+        assert_eq!((guess.position, guess.token), (2, 3));
+        close(guess.log_p, p[3].ln());
+        close(guess.entropy.unwrap(), entropy);
+        close(guess.margin.unwrap(), p[3] - p[6]);
+        match step {
+            0 => assert_eq!(guess.current, Some(f32::NEG_INFINITY), "noise"),
+            _ => close(guess.current.unwrap(), p[3].ln()),
+        }
+    }
+    assert_eq!(heard.len(), 2);
+    let plain = Listener { needs: Needs::new(Candidate::ARGMAX), heard: RefCell::default() };
+    reverse(&model, &plain, prompted(&[3], 1), uniform(1), 0).finish().unwrap();
+    let guess = plain.heard.borrow()[0][0];
+    assert_eq!((guess.entropy, guess.margin, guess.current), (None, None, None));
+}
+
+#[test]
+fn equal_first_words_have_no_margin_and_one_possible_word_no_entropy() {
+    let needs = Needs::new(Candidate::SAMPLED).with_entropy().with_margin();
+    let hear = |logits: Vec<f32>| {
+        let listener = Listener { needs, heard: RefCell::default() };
+        reverse(&constant(logits), &listener, prompted(&[3], 1), uniform(1), 0).finish().unwrap();
+        listener.heard.into_inner()[0][0]
+    };
+    let flat = hear(vec![1.5; VOCABULARY]);
+    assert_eq!(flat.margin, Some(0.0));
+    assert!((flat.entropy.unwrap() - 11.0_f32.ln()).abs() < 1e-5);
+    let mut sure = vec![f32::NEG_INFINITY; VOCABULARY];
+    sure[4] = -7.0;
+    let sure = hear(sure);
+    assert_eq!((sure.token, sure.log_p, sure.margin, sure.entropy), (4, 0.0, Some(1.0), Some(0.0)));
+}
+
+#[test]
+fn suppressed_words_do_not_appear() {
+    let model = Suppressed::new(hashed(8, true), &[0, 1, 2]).unwrap();
+    let strategy = LeftToRight::new(Candidate::SAMPLED);
+    let end = reverse(&model, &strategy, prompted(&[3], 60), uniform(4), 0).finish().unwrap();
+    assert!(end.response(0).iter().all(|&id| id > 2));
+    let error = error_of(Suppressed::new(flat(), &[12]));
+    assert!(matches!(error, Error::Core(dlm_core::Error::UnknownSpecial { id: 12, .. })));
+    let none: Vec<TokenId> = (0..11).collect();
+    let model = Suppressed::new(flat(), &none).unwrap();
+    let error = error_of(reverse(&model, &strategy, prompted(&[3], 1), uniform(1), 0).finish());
+    assert_eq!(error, Error::NonFinite { row: 0, position: 2 });
+}
+
+#[test]
+fn the_surest_length_is_chosen() {
+    // Word 3 at a probability that falls with the number of tokens in the row.
+    let logits = |row: &[TokenId], _: usize, _: f64| {
+        let mut logits = vec![0.0; VOCABULARY];
+        logits[3] = if row.len() == 6 { 5.0 } else { 1.0 };
+        logits
+    };
+    let model = Fn { size: VOCABULARY, time_free: true, logits };
+    let lengths = [vec![0, 2, 3, 4], vec![5], vec![0]];
+    let (canvas, candidates) = expand(&[[3], [4], [5]], &lengths, &vocabulary()).unwrap();
+    let end = reverse(&model, &Route::paper(), canvas, uniform(2), 0).finish().unwrap();
+    assert_eq!(candidates.best(&end).unwrap(), [2, 4, 5]);
+    assert!(candidates.best(&prompted(&[3], 1)).is_err());
+}
+
+#[test]
+fn candidates_of_one_prompt_do_not_depend_on_those_of_another() {
+    let strategy = LeftToRight::new(Candidate::SAMPLED);
+    let model = hashed(3, true);
+    let decode = |lengths: &[Vec<usize>]| {
+        let (canvas, _) = expand(&[[3], [4]], lengths, &vocabulary()).unwrap();
+        let end = reverse(&model, &strategy, canvas, uniform(3), 0).finish().unwrap();
+        (0..end.rows()).map(|row| end.response(row)).collect::<Vec<_>>()
+    };
+    let few = decode(&[vec![2], vec![4, 4]]);
+    let many = decode(&[vec![2, 3, 5], vec![4, 4]]);
+    assert_eq!((&few[0], &few[1..]), (&many[0], &many[3..]));
+    assert_ne!(few[1], few[2], "copies of a length are different draws");
+}
+
+#[test]
+fn bf16_logits_are_reduced_in_f32() {
+    struct Half;
+    impl Denoiser for Half {
+        fn vocab_size(&self) -> usize {
+            300
+        }
+        fn device(&self) -> Device {
+            Device::default()
+        }
+        fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+            Tensor::<2>::zeros([input.at.len(), 300], &self.device()).cast(burn::tensor::FloatDType::BF16)
+        }
+    }
+    if !Device::default().supports_dtype(burn::tensor::FloatDType::BF16) {
+        return;
+    }
+    let vocabulary = Vocabulary::new(300, 0, 1, 2, 299).unwrap();
+    let canvas = Canvas::prompted(&[[3]], &[2], &vocabulary).unwrap();
+    let end = reverse(&Half, &Route::paper(), canvas, uniform(1), 0).finish().unwrap();
+    // bf16 counts by twos above 256.
+    assert!((end.scores(0)[2] + 299.0_f32.ln()).abs() < 1e-5);
+}

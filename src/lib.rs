@@ -1,6 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+pub mod length;
+pub mod pipeline;
+
 pub use dlm_core as core;
 pub use dlm_models as models;
 pub use dlm_sampling as sampling;
 pub use dlm_train as train;
+
+/// The pages of `docs/`, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/extending.md")]
+mod extending {}

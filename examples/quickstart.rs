@@ -1,0 +1,238 @@
+//! What you learn: the paper in two minutes. A masked language model is turned into a diffusion language
+//! model by a short adaptation, and pronounces words it has never seen (CMU Pronouncing Dictionary).
+//!
+//! ```sh
+//! cargo run --release --example quickstart                    # train, measure, draw
+//! cargo run --release --example quickstart -- rust burn       # decode words, training first if need be
+//! cargo run --release --example quickstart -- --steps 20      # a short run
+//! ```
+//!
+//! The last line of standard output is one JSON object.
+
+mod g2p;
+#[path = "g2p/picture.rs"]
+mod picture;
+
+use std::error::Error;
+use std::fs;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use dlm::core::loss::Rdm;
+use dlm::core::schedule::Linear;
+use dlm::core::{Forward, Prior, Times, Vocabulary};
+use dlm::length::{predict_lengths, train_lengths};
+use dlm::models::{Checkpoint, Encoder, LengthHead, LengthHeadConfig};
+use dlm::sampling::trace::{Style, Trace};
+use dlm::sampling::{Canvas, Route, reverse, uniform};
+use dlm::train::{
+    AdamW, BatchSize, Batches, Decay, Diffusion, Hooks, LrSchedule, Metrics, TrainConfig, Trainer, Warmup,
+    init_seeded,
+};
+use g2p::{Decoding, Pair, oracle, phoneme_error_rate};
+use picture::Curve;
+
+const STEPS: u64 = 350;
+const LENGTH_STEPS: u64 = 150;
+const BATCH: usize = 64;
+const DIFFUSION_TIMES: usize = 50;
+const DECODING_STEPS: usize = 10;
+const LENGTH_BEAM: usize = 3;
+const LONGEST: usize = 24;
+const TEST_WORDS: usize = 1000;
+const SEED: u64 = 7;
+const OUT: &str = "out/quickstart";
+
+/// What a finished run leaves behind.
+struct Trained {
+    model: Encoder,
+    head: LengthHead,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let begin = Instant::now();
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let mut steps = STEPS;
+    if words.first().is_some_and(|word| word == "--steps") {
+        steps = words.get(1).ok_or("--steps needs a number")?.parse()?;
+        words.drain(..2);
+    }
+    if words.is_empty() {
+        quickstart(steps, begin)?;
+        return Ok(());
+    }
+    let device = Device::default();
+    let trained = if Path::new(OUT).join("model").is_dir() { load(&device)? } else { quickstart(steps, begin)? };
+    pronounce(&trained, &words, begin)
+}
+
+fn quickstart(steps: u64, begin: Instant) -> Result<Trained, Box<dyn Error>> {
+    let (vocabulary, device) = (g2p::vocabulary()?, Device::default());
+    let (train, test) = (g2p::pairs("train")?, g2p::pairs("test")?);
+    let test = &test[..TEST_WORDS.min(test.len())];
+    println!("1. data      {} words to learn from, {} held out ({})", train.len(), test.len(), g2p::DATA);
+
+    let (masked, report) = Checkpoint::open(g2p::PRETRAINED)?.load(&device)?;
+    let parameters = masked.config().param_counts().total();
+    println!("2. model     masked LM of {parameters} parameters from {}: {report}", g2p::PRETRAINED);
+    let training = device.clone().autodiff();
+    let fresh = g2p::network(vocabulary.size).init(&training)?;
+    let fresh = init_seeded(|_| fresh, &training, SEED);
+
+    println!("3. adapt     {steps} steps of {BATCH} words with the RDM loss, from the masked LM ...");
+    let adapted = adapt("adapted", masked.train(), 0.0, &train, steps)?;
+    println!("   scratch   ... and the same from random weights");
+    let scratch = adapt("scratch", fresh, 0.1, &train, steps)?;
+
+    println!("4. lengths   {LENGTH_STEPS} steps of the length head on the frozen network");
+    let head = learn_lengths(&adapted, &train, &vocabulary)?;
+    save(&adapted, &head)?;
+
+    println!("5. measure   phoneme error rate on {} held-out words", test.len());
+    let decoding = |steps| Decoding { steps, lengths: &oracle };
+    let many = phoneme_error_rate(&adapted, test, &decoding(DECODING_STEPS))?;
+    let one = phoneme_error_rate(&adapted, test, &decoding(1))?;
+    let baseline = phoneme_error_rate(&scratch, test, &decoding(DECODING_STEPS))?;
+    let guess = |pairs: &[Pair]| guess_lengths(&adapted, &head, pairs);
+    let guessed = Decoding { steps: DECODING_STEPS, lengths: &guess };
+    let predicted = phoneme_error_rate(&adapted, test, &guessed)?;
+    println!("   adapted, {DECODING_STEPS} steps                  {many:.3}");
+    println!("   adapted, 1 step                    {one:.3}");
+    println!("   adapted, {DECODING_STEPS} steps, lengths predicted {predicted:.3}   (the others know the length)");
+    println!("   scratch, {DECODING_STEPS} steps                  {baseline:.3}");
+
+    println!("6. look      words appear surest first; a word taken back is red");
+    show(&adapted, test, &vocabulary)?;
+    println!(
+        "{{\"task\":\"cmudict spelling to phonemes\",\"metric\":\"phoneme error rate\",\"value\":{many:.4},\
+         \"baseline\":{baseline:.4},\"one_step\":{one:.4},\"predicted_lengths\":{predicted:.4},\"steps\":{steps},\
+         \"seconds\":{:.1}}}",
+        begin.elapsed().as_secs_f64()
+    );
+    Ok(Trained { model: adapted, head })
+}
+
+/// Diffusive adaptation: the paper's objective, with its label smoothing when training from scratch.
+fn adapt(name: &str, model: Encoder, smoothing: f64, train: &[Pair], steps: u64) -> Result<Encoder, Box<dyn Error>> {
+    let vocabulary = g2p::vocabulary()?;
+    let forward = Forward::new(Linear, Prior::Absorbing { mask: vocabulary.mask });
+    let loss = Rdm::linear(DIFFUSION_TIMES)?.with_label_smoothing(smoothing)?;
+    let objective = Diffusion::new(forward, Times::grid(DIFFUSION_TIMES)?, loss).coupled();
+    let batches = Batches::new(g2p::task(train, &vocabulary), vocabulary, BatchSize::Sequences(BATCH), SEED)?;
+    let mut trainer = Trainer::new(model, objective, batches, run(steps, 1e-3))?;
+    trainer.run(Hooks::new().progress().log_every(10).metrics(metrics(name)))?;
+    Ok(trainer.evaluated())
+}
+
+fn run(steps: u64, peak: f64) -> TrainConfig {
+    TrainConfig {
+        seed: SEED,
+        steps,
+        accumulation: 1,
+        lr: LrSchedule {
+            peak,
+            warmup: Warmup::Linear(steps.div_ceil(20)),
+            decay: Decay::Cosine { end: steps, floor: 0.05 },
+        },
+        adamw: AdamW::default(),
+        clip: Some(1.0),
+        ema: None,
+    }
+}
+
+fn learn_lengths(model: &Encoder, train: &[Pair], vocabulary: &Vocabulary) -> Result<LengthHead, Box<dyn Error>> {
+    let examples: Vec<_> = train.iter().map(|pair| (pair.letters.clone(), pair.phonemes.len())).collect();
+    let config = length_head(model);
+    let size = BatchSize::Sequences(2 * BATCH);
+    let hooks = Hooks::new().progress();
+    Ok(train_lengths(model, &config, &examples, vocabulary, size, run(LENGTH_STEPS, 1e-3), hooks)?)
+}
+
+fn length_head(model: &Encoder) -> LengthHeadConfig {
+    LengthHeadConfig::of(model.config()).with_classes(LONGEST)
+}
+
+fn guess_lengths(model: &Encoder, head: &LengthHead, pairs: &[Pair]) -> Result<Vec<Vec<usize>>, Box<dyn Error>> {
+    let prompts: Vec<_> = pairs.iter().map(|pair| pair.letters.clone()).collect();
+    Ok(predict_lengths(model, head, &prompts, &g2p::vocabulary()?, LENGTH_BEAM)?)
+}
+
+/// Prints the traces of a few words and draws the picture.
+fn show(model: &Encoder, test: &[Pair], vocabulary: &Vocabulary) -> Result<(), Box<dyn Error>> {
+    let style = if std::io::stdout().is_terminal() { Style::Ansi } else { Style::Plain };
+    let words = g2p::words();
+    let mut longest: Vec<&Pair> = test.iter().collect();
+    longest.sort_by_key(|pair| std::cmp::Reverse(pair.phonemes.len()));
+    let mut pictured = None;
+    for pair in longest.into_iter().take(3) {
+        let canvas = Canvas::prompted(&[&pair.letters], &[pair.phonemes.len()], vocabulary)?;
+        let response = canvas.editable(0)[0]..canvas.editable(0)[0] + pair.phonemes.len();
+        let (canvas, trace) = Trace::run(reverse(model, &Route::paper(), canvas, uniform(DECODING_STEPS), 0))?;
+        println!("\n{}", pair.spelling);
+        print!("{}", trace.render(0, |id| words[id as usize].clone(), style));
+        println!("   should be {}", spell(&words, &pair.phonemes));
+        let spoken = canvas.response(0).iter().map(|&id| words[id as usize].clone()).collect::<Vec<_>>();
+        pictured.get_or_insert((trace, spoken, response));
+    }
+    let (trace, spoken, response) = pictured.ok_or("no test words")?;
+    let curves = [curve("adapted from the masked LM", "adapted")?, curve("from scratch", "scratch")?];
+    let path = Path::new(OUT).join("quickstart.svg");
+    picture::draw(&path, &curves, &trace, &spoken, response)?;
+    println!("\nwritten: {} (loss curves, generation order), {OUT}/model (the adapted network)", path.display());
+    Ok(())
+}
+
+fn curve(name: &'static str, file: &str) -> Result<Curve, Box<dyn Error>> {
+    let lines = fs::read_to_string(metrics(file))?;
+    let points = lines.lines().map(|line| {
+        let metrics: Metrics = serde_json::from_str(line)?;
+        Ok((metrics.step as f64, metrics.loss))
+    });
+    Ok(Curve { name, points: points.collect::<Result<_, serde_json::Error>>()? })
+}
+
+fn metrics(name: &str) -> std::path::PathBuf {
+    Path::new(OUT).join(format!("{name}.jsonl"))
+}
+
+fn save(model: &Encoder, head: &LengthHead) -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(OUT).join("model");
+    let tokenizer = Path::new(g2p::PRETRAINED).join("tokenizer.json");
+    Checkpoint::write(model, &folder, Some(&tokenizer))?;
+    head.clone().save_file(folder.join("length_head"))?;
+    Ok(())
+}
+
+fn load(device: &Device) -> Result<Trained, Box<dyn Error>> {
+    let folder = Path::new(OUT).join("model");
+    println!("the network of an earlier run, from {}", folder.display());
+    let (model, _) = Checkpoint::open(&folder)?.load(device)?;
+    let head = length_head(&model).init(device)?.try_load_file(folder.join("length_head"))?;
+    Ok(Trained { model, head })
+}
+
+/// Decodes words from the command line.
+fn pronounce(trained: &Trained, words: &[String], begin: Instant) -> Result<(), Box<dyn Error>> {
+    let pair = |word: &String| -> Result<Pair, Box<dyn Error>> {
+        Ok(Pair { spelling: word.clone(), letters: g2p::letters(word)?, phonemes: Vec::new() })
+    };
+    let pairs: Vec<Pair> = words.iter().map(pair).collect::<Result<_, _>>()?;
+    let guess = |pairs: &[Pair]| guess_lengths(&trained.model, &trained.head, pairs);
+    let spoken = g2p::pronounce(&trained.model, &pairs, &Decoding { steps: DECODING_STEPS, lengths: &guess })?;
+    let names = g2p::words();
+    let spoken: Vec<String> = spoken.iter().map(|ids| spell(&names, ids)).collect();
+    for (word, spoken) in words.iter().zip(&spoken) {
+        println!("{word:<20} {spoken}");
+    }
+    let answers: serde_json::Map<_, _> = words.iter().cloned().zip(spoken.into_iter().map(Into::into)).collect();
+    let seconds = begin.elapsed().as_secs_f64();
+    println!("{}", serde_json::json!({"task": "cmudict spelling to phonemes", "words": answers, "seconds": seconds}));
+    Ok(())
+}
+
+fn spell(words: &[String], ids: &[u32]) -> String {
+    ids.iter().map(|&id| words[id as usize].as_str()).collect::<Vec<_>>().join(" ")
+}

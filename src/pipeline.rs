@@ -1,0 +1,163 @@
+//! Text in, text out: a folder with a network and its tokenizer, ready to generate.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use tokenizers::Tokenizer;
+
+use crate::core::{TokenId, Vocabulary};
+use crate::models::{Checkpoint, Encoder, Report};
+use crate::sampling::{Canvas, ReverseStep, length, reverse, uniform};
+
+/// What can go wrong between text and text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Models(#[from] dlm_models::Error),
+    /// Decoding failed.
+    #[error(transparent)]
+    Sampling(#[from] dlm_sampling::Error),
+    /// Training failed.
+    #[error(transparent)]
+    Train(#[from] dlm_train::Error),
+    /// The folder has no `tokenizer.json`.
+    #[error("{folder} has no tokenizer.json: text needs one; with token ids, use dlm::sampling directly")]
+    NoTokenizer {
+        /// The folder.
+        folder: String,
+    },
+    /// The tokenizer refused a text or some ids.
+    #[error("text {index}: the tokenizer failed: {reason}")]
+    Tokenizer {
+        /// Which text.
+        index: usize,
+        /// What it said.
+        reason: String,
+    },
+    /// A prompt and its answer do not fit the network.
+    #[error("prompt {index} with its answer has {got} tokens, the network has positions for {most}")]
+    TooLong {
+        /// Which prompt.
+        index: usize,
+        /// Its tokens, special ones and the longest answer counted.
+        got: usize,
+        /// What fits.
+        most: usize,
+    },
+}
+
+/// An encoder with its tokenizer.
+///
+/// # Example
+/// ```no_run
+/// use burn::tensor::Device;
+/// use dlm::pipeline::Pipeline;
+/// use dlm::sampling::Route;
+/// let (pipeline, report) = Pipeline::load("out/adapted", &Device::default())?;
+/// println!("{report}");
+/// // One prompt, answers of 3 and of 4 tokens; the surer one is returned. Ten steps of the paper's decoder.
+/// let answers = pipeline.generate(&["ein haus"], &[vec![3, 4]], &Route::paper(), 10, 7)?;
+/// println!("{}", answers[0].text);
+/// # Ok::<(), dlm::pipeline::Error>(())
+/// ```
+pub struct Pipeline {
+    /// The network.
+    pub model: Encoder,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The size and special tokens of both.
+    pub vocabulary: Vocabulary,
+}
+
+/// A generated text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The text, special tokens removed.
+    pub text: String,
+    /// Its tokens, special ones included.
+    pub ids: Vec<TokenId>,
+    /// Mean log-probability of its tokens when they were written, nats; 0 for an answer of no tokens.
+    pub score: f64,
+}
+
+impl Pipeline {
+    /// Reads a Hugging Face folder with a tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`], and [`Error::Models`] for each way the folder can be wrong.
+    pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Report), Error> {
+        let checkpoint = Checkpoint::open(folder.as_ref())?;
+        let (model, report) = checkpoint.load(device)?;
+        let missing = || Error::NoTokenizer { folder: folder.as_ref().display().to_string() };
+        let tokenizer = checkpoint.tokenizer()?.ok_or_else(missing)?;
+        let vocabulary = dlm_models::vocabulary(&tokenizer, model.config().vocab_size)?;
+        Ok((Self { model, tokenizer, vocabulary }, report))
+    }
+
+    /// The tokens of a text, without special tokens around them.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`].
+    pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        let failed = |reason: tokenizers::Error| Error::Tokenizer { index: 0, reason: reason.to_string() };
+        Ok(self.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
+    }
+
+    /// The text of some tokens, special ones left out.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`].
+    pub fn decode(&self, ids: &[TokenId]) -> Result<String, Error> {
+        let text: Vec<TokenId> = ids.iter().copied().filter(|&id| !self.vocabulary.is_special(id)).collect();
+        let failed = |reason: tokenizers::Error| Error::Tokenizer { index: 0, reason: reason.to_string() };
+        self.tokenizer.decode(&text, false).map_err(failed)
+    }
+
+    /// Answers each prompt in `steps` steps of `strategy`: all the lengths of a prompt are tried, and the
+    /// answer with the highest mean score is kept.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] and [`Error::TooLong`], which name the prompt; [`Error::Sampling`] unless each
+    /// prompt has at least one length, and for a network that misbehaves.
+    pub fn generate(
+        &self,
+        prompts: &[&str],
+        lengths: &[Vec<usize>],
+        strategy: &dyn ReverseStep,
+        steps: usize,
+        seed: u64,
+    ) -> Result<Vec<Answer>, Error> {
+        let name = |index| move |error| match error {
+            Error::Tokenizer { reason, .. } => Error::Tokenizer { index, reason },
+            other => other,
+        };
+        let prompts: Vec<Vec<TokenId>> = prompts
+            .iter()
+            .enumerate()
+            .map(|(index, prompt)| self.encode(prompt).map_err(name(index)))
+            .collect::<Result<_, _>>()?;
+        self.check_lengths(&prompts, lengths)?;
+        let (canvas, candidates) = length::expand(&prompts, lengths, &self.vocabulary)?;
+        let canvas = reverse(&self.model, strategy, canvas, uniform(steps), seed).finish()?;
+        let best = candidates.best(&canvas)?;
+        best.into_iter().enumerate().map(|(index, row)| self.answer(&canvas, row).map_err(name(index))).collect()
+    }
+
+    fn answer(&self, canvas: &Canvas, row: usize) -> Result<Answer, Error> {
+        let ids = canvas.response(row);
+        Ok(Answer { text: self.decode(&ids)?, score: canvas.mean_score(row).unwrap_or(0.0), ids })
+    }
+
+    fn check_lengths(&self, prompts: &[Vec<TokenId>], lengths: &[Vec<usize>]) -> Result<(), Error> {
+        let most = self.model.config().max_len();
+        for (index, (prompt, lengths)) in prompts.iter().zip(lengths).enumerate() {
+            let got = prompt.len() + lengths.iter().max().unwrap_or(&0) + 2;
+            if got > most {
+                return Err(Error::TooLong { index, got, most });
+            }
+        }
+        Ok(())
+    }
+}

@@ -25,10 +25,7 @@ impl<M: Module> Ema<M> {
     /// [`Error::OutOfDomain`] unless `0 ≤ decay < 1`.
     pub fn new(model: &M, decay: f64) -> Result<Self, Error> {
         in_domain((0.0..1.0).contains(&decay), "EMA decay", "in [0, 1)", decay)?;
-        Ok(Self {
-            model: model.valid(),
-            decay,
-        })
+        Ok(Self { model: model.valid(), decay })
     }
 
     /// One step of the average towards `model`, parameter by parameter, matched by id.
@@ -36,22 +33,13 @@ impl<M: Module> Ema<M> {
     pub fn update(self, model: &M) -> Self {
         let mut current = Current(TensorContainer::new());
         model.visit(&mut current);
-        let model = self.model.map(&mut Follow {
-            current: current.0,
-            rate: 1.0 - self.decay,
-        });
+        let model = self.model.map(&mut Follow { current: current.0, rate: 1.0 - self.decay });
         Self { model, ..self }
     }
 
     /// The averaged model, for evaluation.
     pub fn model(&self) -> &M {
         &self.model
-    }
-
-    /// Puts another average in place, as from a checkpoint.
-    #[must_use]
-    pub(crate) fn with_model(self, model: M) -> Self {
-        Self { model, ..self }
     }
 }
 

@@ -63,9 +63,7 @@ pub enum Error {
         got: usize,
     },
     /// No parameter of the model can be trained.
-    #[error(
-        "no parameter is tracked: build the model on `device.autodiff()` or call `train()` on it"
-    )]
+    #[error("no parameter is tracked: build the model on `device.autodiff()` or call `train()` on it")]
     Untracked,
     /// A loss or a gradient is infinite or not a number.
     #[error("step {step}: the {what} is {got}; lower the learning rate or clip the gradient")]
@@ -87,6 +85,14 @@ pub enum Error {
         /// What it said.
         source: Foreign,
     },
+    /// A file of parameters or moments could not be written, read, or matched to the model.
+    #[error("{}: not an archive of this model", path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What burn said.
+        source: burn::store::RecordError,
+    },
     /// A checkpoint is damaged, or is not of this run.
     #[error("{}: {what}: expected {expected}, got {got}", path.display())]
     Checkpoint {
@@ -103,16 +109,9 @@ pub enum Error {
 
 impl Error {
     /// For `map_err`: what was tried, and on which file.
-    pub(crate) fn io(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 
@@ -123,13 +122,5 @@ pub(crate) fn in_domain(
     expected: &'static str,
     got: f64,
 ) -> Result<(), Error> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Error::OutOfDomain {
-            name,
-            expected,
-            got,
-        })
-    }
+    if holds { Ok(()) } else { Err(Error::OutOfDomain { name, expected, got }) }
 }

@@ -1,18 +1,26 @@
 #![doc = include_str!("../README.md")]
 
+pub mod checkpoint;
 pub mod data;
 pub mod ema;
 mod error;
 mod hash;
+pub mod metrics;
 pub mod objective;
 pub mod optim;
+pub mod progress;
+mod resume;
+mod run;
 pub mod step;
 pub mod trainer;
 
+pub use checkpoint::latest;
 pub use data::{BatchSize, BatchSource, Batches};
 pub use ema::Ema;
 pub use error::{Error, Foreign};
 pub use objective::{Chunked, Diffusion, Objective, validation_loss};
 pub use optim::{AdamW, Decay, LrSchedule, Warmup};
+pub use progress::{Metrics, MetricsFile, Progress};
+pub use run::{Better, Hooks, Scores, Summary};
 pub use step::StepReport;
 pub use trainer::{TrainConfig, Trainer, init_seeded};

@@ -3,9 +3,7 @@
 use burn::tensor::Tensor;
 use dlm_core::loss::{Mlm, Rdm, Weighting, nll, nll_chunked};
 use dlm_core::schedule::Linear;
-use dlm_core::{
-    Batch, CounterRng, Denoiser, Factored, Forward, Noised, Prior, Schedule, Times, TokenId,
-};
+use dlm_core::{Batch, CounterRng, Denoiser, Factored, Forward, Noised, Prior, Schedule, Times, TokenId};
 
 use crate::error::Error;
 
@@ -75,21 +73,13 @@ impl Diffusion<Linear, Mlm> {
 impl<S: Schedule, W: Weighting> Diffusion<S, W> {
     /// One time a row.
     pub fn new(forward: Forward<S>, times: Times, weighting: W) -> Self {
-        Self {
-            forward,
-            times,
-            weighting,
-            coupled: false,
-        }
+        Self { forward, times, weighting, coupled: false }
     }
 
     /// Two times a row, the noise of the earlier a part of the noise of the later: 2B rows.
     #[must_use]
     pub fn coupled(self) -> Self {
-        Self {
-            coupled: true,
-            ..self
-        }
+        Self { coupled: true, ..self }
     }
 
     /// Applies the network's decoder to at most `rows` noisy positions at a time: less memory for the
@@ -99,10 +89,7 @@ impl<S: Schedule, W: Weighting> Diffusion<S, W> {
     /// [`Error::OutOfDomain`] if `rows` is 0.
     pub fn chunked(self, rows: usize) -> Result<Chunked<S, W>, Error> {
         crate::error::in_domain(rows > 0, "rows of a chunk", "at least 1", rows as f64)?;
-        Ok(Chunked {
-            diffusion: self,
-            rows,
-        })
+        Ok(Chunked { diffusion: self, rows })
     }
 
     /// `x_t` of a batch, or of two copies of it.
@@ -111,11 +98,9 @@ impl<S: Schedule, W: Weighting> Diffusion<S, W> {
     /// As [`Forward::noise`].
     pub fn noise(&self, batch: &Batch, rng: &CounterRng) -> Result<Noised, Error> {
         Ok(if self.coupled {
-            self.forward
-                .noise_coupled(batch, &self.times.sample_pairs(batch, rng), rng)?
+            self.forward.noise_coupled(batch, &self.times.sample_pairs(batch, rng), rng)?
         } else {
-            self.forward
-                .noise(batch, &self.times.sample(batch, rng), rng)?
+            self.forward.noise(batch, &self.times.sample(batch, rng), rng)?
         })
     }
 }
@@ -145,13 +130,7 @@ impl<M: Factored, S: Schedule, W: Weighting> Objective<M> for Chunked<S, W> {
             return Ok(nothing(model));
         }
         let features = model.features(&noised.input());
-        Ok(nll_chunked(
-            features,
-            &model.decoder(),
-            &noised,
-            &diffusion.weighting,
-            *rows,
-        ))
+        Ok(nll_chunked(features, &model.decoder(), &noised, &diffusion.weighting, *rows))
     }
 }
 
@@ -184,8 +163,6 @@ pub fn validation_loss<M>(
         });
         rows += batch.rows();
     }
-    let sum = sum.ok_or(dlm_core::Error::Empty {
-        what: "the validation set",
-    })?;
+    let sum = sum.ok_or(dlm_core::Error::Empty { what: "the validation set" })?;
     Ok(f64::from(sum.into_scalar::<f32>()) / rows as f64)
 }

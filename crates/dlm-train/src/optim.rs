@@ -64,11 +64,7 @@ pub struct LrSchedule {
 impl LrSchedule {
     /// Always `lr`.
     pub fn constant(lr: f64) -> Self {
-        Self {
-            peak: lr,
-            warmup: Warmup::None,
-            decay: Decay::Constant,
-        }
+        Self { peak: lr, warmup: Warmup::None, decay: Decay::Constant }
     }
 
     /// The paper's runs: logarithmic warm-up over 1 % of `steps`, rounded up, then constant.
@@ -77,11 +73,7 @@ impl LrSchedule {
     /// Ye et al. 2023, arXiv:2308.12219: its `DeepSpeed` configuration, which overrides the inverse
     /// square root of its command line.
     pub fn paper(peak: f64, steps: u64) -> Self {
-        Self {
-            peak,
-            warmup: Warmup::Logarithmic(steps.div_ceil(100).max(2)),
-            decay: Decay::Constant,
-        }
+        Self { peak, warmup: Warmup::Logarithmic(steps.div_ceil(100).max(2)), decay: Decay::Constant }
     }
 
     /// The rate of one step, from 0.
@@ -89,9 +81,7 @@ impl LrSchedule {
         let now = step as f64 + 1.0;
         let rising = match self.warmup {
             Warmup::Linear(n) if step < n => Some(now / n as f64),
-            Warmup::Logarithmic(n) if step < n => {
-                Some((now.ln() / (n.max(2) as f64).ln()).min(1.0))
-            }
+            Warmup::Logarithmic(n) if step < n => Some((now.ln() / (n.max(2) as f64).ln()).min(1.0)),
             _ => None,
         };
         self.peak * rising.unwrap_or_else(|| self.falling(step))
@@ -138,12 +128,7 @@ pub struct AdamW {
 
 impl Default for AdamW {
     fn default() -> Self {
-        Self {
-            beta1: 0.9,
-            beta2: 0.98,
-            eps: 1e-8,
-            weight_decay: 0.01,
-        }
+        Self { beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: 0.01 }
     }
 }
 
@@ -154,25 +139,10 @@ impl AdamW {
     /// [`Error::OutOfDomain`] unless the betas lie in [0, 1), eps is positive and the decay is not
     /// negative.
     pub fn init<M: Module>(&self, model: &M) -> Result<ModuleOptimizer, Error> {
-        in_domain(
-            (0.0..1.0).contains(&self.beta1),
-            "beta1",
-            "in [0, 1)",
-            self.beta1,
-        )?;
-        in_domain(
-            (0.0..1.0).contains(&self.beta2),
-            "beta2",
-            "in [0, 1)",
-            self.beta2,
-        )?;
+        in_domain((0.0..1.0).contains(&self.beta1), "beta1", "in [0, 1)", self.beta1)?;
+        in_domain((0.0..1.0).contains(&self.beta2), "beta2", "in [0, 1)", self.beta2)?;
         in_domain(self.eps > 0.0, "eps", "positive", self.eps)?;
-        in_domain(
-            self.weight_decay >= 0.0,
-            "weight decay",
-            "at least 0",
-            self.weight_decay,
-        )?;
+        in_domain(self.weight_decay >= 0.0, "weight decay", "at least 0", self.weight_decay)?;
         let config = AdamWConfig::new()
             .with_beta_1(self.beta1 as f32)
             .with_beta_2(self.beta2 as f32)
@@ -233,12 +203,7 @@ pub fn global_norm<M: Module>(model: &M, grads: &GradientsParams) -> Option<Tens
 ///
 /// # Source
 /// Pascanu et al. 2012, arXiv:1211.5063; the 1e-6 is `PyTorch`'s `clip_grad_norm_`.
-pub fn clip_to<M: Module>(
-    model: &M,
-    grads: GradientsParams,
-    norm: &Tensor<1>,
-    max: f64,
-) -> GradientsParams {
+pub fn clip_to<M: Module>(model: &M, grads: GradientsParams, norm: &Tensor<1>, max: f64) -> GradientsParams {
     struct Scale(GradientsParams, Tensor<1>);
     impl ModuleVisitor for Scale {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -248,12 +213,7 @@ pub fn clip_to<M: Module>(
             }
         }
     }
-    let factor = norm
-        .clone()
-        .add_scalar(1e-6)
-        .recip()
-        .mul_scalar(max)
-        .clamp_max(1.0);
+    let factor = norm.clone().add_scalar(1e-6).recip().mul_scalar(max).clamp_max(1.0);
     let mut scale = Scale(grads, factor);
     model.visit(&mut scale);
     scale.0

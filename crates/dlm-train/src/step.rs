@@ -50,13 +50,10 @@ impl StepReport {
     }
 }
 
-fn finite(step: u64, what: &'static str, value: &Tensor<1>) -> Result<f64, Error> {
+/// A number of a step, read from the device.
+pub(crate) fn finite(step: u64, what: &'static str, value: &Tensor<1>) -> Result<f64, Error> {
     let got = f64::from(value.clone().into_scalar::<f32>());
-    if got.is_finite() {
-        Ok(got)
-    } else {
-        Err(Error::NotFinite { step, what, got })
-    }
+    if got.is_finite() { Ok(got) } else { Err(Error::NotFinite { step, what, got }) }
 }
 
 /// Loss and gradient of one step.
@@ -93,10 +90,5 @@ pub(crate) fn backward<M: Module>(
         loss = loss + share.inner();
     }
     let grads = if parts > 1 { sum.grads() } else { grads };
-    Ok(Backward {
-        grads,
-        loss,
-        tokens,
-        skipped,
-    })
+    Ok(Backward { grads, loss, tokens, skipped })
 }

@@ -8,6 +8,7 @@ use burn::tensor::{Bool, Device, Int, Tensor};
 use dlm_core::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::BestSoFar;
 use crate::data::BatchSource;
 use crate::ema::Ema;
 use crate::error::{Error, in_domain};
@@ -53,18 +54,8 @@ impl TrainConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        in_domain(
-            self.accumulation > 0,
-            "accumulation",
-            "at least 1",
-            self.accumulation as f64,
-        )?;
-        in_domain(
-            self.lr.peak >= 0.0,
-            "learning rate",
-            "at least 0",
-            self.lr.peak,
-        )?;
+        in_domain(self.accumulation > 0, "accumulation", "at least 1", self.accumulation as f64)?;
+        in_domain(self.lr.peak >= 0.0, "learning rate", "at least 0", self.lr.peak)?;
         let clip = self.clip.unwrap_or(1.0);
         in_domain(clip > 0.0, "clipping norm", "positive", clip)
     }
@@ -83,6 +74,11 @@ pub struct Trainer<M, O> {
     pub(crate) batches: Box<dyn BatchSource>,
     pub(crate) config: TrainConfig,
     pub(crate) step: u64,
+    /// What the last step of this process did.
+    pub(crate) last: Option<StepReport>,
+    pub(crate) record: BestSoFar,
+    /// [`BatchSource::fingerprint`] of `batches`.
+    pub(crate) data: u64,
     device: Device,
 }
 
@@ -101,10 +97,8 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         config.check()?;
         let device = tracked(&model).ok_or(Error::Untracked)?;
         let optim = config.adamw.init(&model)?;
-        let ema = config
-            .ema
-            .map(|decay| Ema::new(&model, decay))
-            .transpose()?;
+        let ema = config.ema.map(|decay| Ema::new(&model, decay)).transpose()?;
+        let data = batches.fingerprint();
         let batches = Box::new(batches);
         Ok(Self {
             model: Some(model),
@@ -114,6 +108,9 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             batches,
             config,
             step: 0,
+            last: None,
+            record: BestSoFar::default(),
+            data,
             device,
         })
     }
@@ -125,43 +122,23 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     pub fn step(&mut self) -> Result<StepReport, Error> {
         let began = Instant::now();
         let rng = CounterRng::new(self.config.seed);
-        self.device
-            .seed(rng.at_step(self.step).row(Purpose::Device, 0).bits(0));
-        let Backward {
-            grads,
-            loss,
-            tokens,
-            skipped,
-        } = self.backward(rng)?;
+        self.device.seed(rng.at_step(self.step).row(Purpose::Device, 0).bits(0));
+        let Backward { grads, loss, tokens, skipped } = self.backward(rng)?;
         let lr = self.config.lr.at(self.step);
         let grad_norm = self.update(grads, lr);
         self.step += 1;
         let seconds = began.elapsed().as_secs_f64();
-        Ok(StepReport {
-            step: self.step,
-            lr,
-            tokens,
-            skipped,
-            seconds,
-            loss,
-            grad_norm,
-        })
+        let report = StepReport { step: self.step, lr, tokens, skipped, seconds, loss, grad_norm };
+        self.last = Some(report.clone());
+        Ok(report)
     }
 
     /// Loss and gradient of the coming step. Each batch has its own draws, named by its index.
     fn backward(&mut self, rng: CounterRng) -> Result<Backward, Error> {
         let parts = self.config.accumulation;
         let first = self.step * parts as u64;
-        let Self {
-            model,
-            objective,
-            batches,
-            device,
-            ..
-        } = self;
-        let Some(model) = model else {
-            unreachable!("the model is in its place between steps")
-        };
+        let Self { model, objective, batches, device, .. } = self;
+        let Some(model) = model else { unreachable!("the model is in its place between steps") };
         backward(model, objective, parts, device, |part| {
             let index = first + part as u64;
             Ok((batches.batch(index)?, rng.at_step(index)))
@@ -170,9 +147,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
 
     /// Clips, steps and averages. Returns the norm before clipping; without a gradient nothing moves.
     fn update(&mut self, grads: GradientsParams, lr: f64) -> Option<Tensor<1>> {
-        let Some(model) = self.model.take() else {
-            unreachable!("the model is in its place between steps")
-        };
+        let Some(model) = self.model.take() else { unreachable!("the model is in its place between steps") };
         let norm = global_norm(&model, &grads);
         self.model = Some(match &norm {
             None => model,

@@ -4,6 +4,7 @@ use dlm_core::sequence::check_ids;
 use dlm_core::{Batch, CounterRng, Purpose, Sequence, Vocabulary};
 
 use crate::error::{Error, in_domain};
+use crate::hash::{START, fnv};
 
 /// Where a trainer's batches come from: a function of the batch's index, so that a resumed run needs
 /// no saved position.
@@ -85,35 +86,16 @@ impl Batches {
         let (BatchSize::Sequences(n) | BatchSize::Tokens(n)) = size;
         in_domain(n > 0, "batch size", "at least 1", n as f64)?;
         if rows.is_empty() {
-            return Err(dlm_core::Error::Empty {
-                what: "the data set",
-            }
-            .into());
+            return Err(dlm_core::Error::Empty { what: "the data set" }.into());
         }
         for (index, row) in rows.iter().enumerate() {
             check_ids(index, row.ids(), vocabulary.size)?;
             if matches!(size, BatchSize::Tokens(limit) if row.len() > limit) {
-                return Err(Error::TooLong {
-                    index,
-                    limit: n,
-                    got: row.len(),
-                });
+                return Err(Error::TooLong { index, limit: n, got: row.len() });
             }
         }
-        let rows = rows
-            .into_iter()
-            .enumerate()
-            .map(|(i, row)| row.with_key(i as u64))
-            .collect();
-        let mut batches = Self {
-            rows,
-            vocabulary,
-            size,
-            seed,
-            next: 0,
-            epoch: 0,
-            plan: Vec::new(),
-        };
+        let rows = rows.into_iter().enumerate().map(|(i, row)| row.with_key(i as u64)).collect();
+        let mut batches = Self { rows, vocabulary, size, seed, next: 0, epoch: 0, plan: Vec::new() };
         batches.plan = batches.order(0);
         Ok(batches)
     }
@@ -145,9 +127,7 @@ impl Batches {
 
     /// The batches of one epoch, and no more: for validation.
     pub fn epoch(&self, epoch: u64) -> impl Iterator<Item = Result<Batch, Error>> + '_ {
-        self.order(epoch)
-            .into_iter()
-            .map(|picked| self.gather(&picked))
+        self.order(epoch).into_iter().map(|picked| self.gather(&picked))
     }
 
     fn gather(&self, picked: &[usize]) -> Result<Batch, Error> {
@@ -203,13 +183,10 @@ impl BatchSource for Batches {
         let rows = self.rows.iter().flat_map(|row| {
             let length = std::iter::once(row.len() as u64);
             length.chain(
-                row.ids()
-                    .iter()
-                    .zip(row.maskable())
-                    .map(|(&id, &m)| u64::from(id) << 1 | u64::from(m)),
+                row.ids().iter().zip(row.maskable()).map(|(&id, &m)| u64::from(id) << 1 | u64::from(m)),
             )
         });
-        crate::hash::fnv(header.into_iter().chain(rows).flat_map(u64::to_le_bytes))
+        fnv(START, header.into_iter().chain(rows).flat_map(u64::to_le_bytes))
     }
 }
 
@@ -225,11 +202,8 @@ impl Iterator for Batches {
 /// `items` in a random order: each draws a number, and they line up by it.
 fn shuffled<T>(items: Vec<T>, rng: &CounterRng, key: u64) -> Vec<T> {
     let mut draws = rng.row(Purpose::Order, key);
-    let mut drawn: Vec<(u64, T)> = items
-        .into_iter()
-        .enumerate()
-        .map(|(i, item)| (draws.bits(i), item))
-        .collect();
+    let mut drawn: Vec<(u64, T)> =
+        items.into_iter().enumerate().map(|(i, item)| (draws.bits(i), item)).collect();
     drawn.sort_by_key(|(bits, _)| *bits);
     drawn.into_iter().map(|(_, item)| item).collect()
 }

@@ -1,0 +1,264 @@
+//! Checkpoints on disk: whole, verified, or absent.
+//!
+//! ```text
+//! folder/
+//!   step-00001000/
+//!     state.json       step, configuration, data fingerprint, and size and hash of the other files
+//!     model.bpk        parameters
+//!     optimizer.bpk    moments
+//!     ema.bpk          moving average, if there is one
+//!   best/              the checkpoint that validated best, if a run validates
+//! ```
+//!
+//! A checkpoint is written beside its place, flushed to the disk and renamed, so that an interruption
+//! at any moment leaves the former ones as they were. Random generators have no state to save: every
+//! draw is a function of the seed and the step.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use burn::store::RecordError;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::hash;
+use crate::trainer::TrainConfig;
+
+/// Changes when a reader of this version could misread a checkpoint.
+const FORMAT: u32 = 1;
+pub(crate) const STATE: &str = "state.json";
+const PART: &str = ".part-";
+
+/// What a checkpoint knows beside tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    format: u32,
+    pub(crate) step: u64,
+    pub(crate) config: TrainConfig,
+    /// [`BatchSource::fingerprint`](crate::BatchSource::fingerprint).
+    pub(crate) data: u64,
+    pub(crate) record: BestSoFar,
+    files: Vec<Entry>,
+}
+
+impl State {
+    pub(crate) fn new(step: u64, config: TrainConfig, data: u64, record: BestSoFar) -> Self {
+        Self { format: FORMAT, step, config, data, record, files: Vec::new() }
+    }
+}
+
+/// The best validation so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Standing", from = "Standing")]
+pub(crate) struct BestSoFar {
+    /// Its step and value; `None` before the first validation.
+    pub(crate) best: Option<(u64, f64)>,
+    /// Validations since, none of them better.
+    pub(crate) stale: u64,
+}
+
+/// [`BestSoFar`] in a file: as bits, because a value that reads back differently could change which
+/// of two is better.
+#[derive(Serialize, Deserialize)]
+struct Standing {
+    step: Option<u64>,
+    bits: Option<u64>,
+    stale: u64,
+}
+
+impl From<BestSoFar> for Standing {
+    fn from(BestSoFar { best, stale }: BestSoFar) -> Self {
+        let (step, bits) = best.map(|(step, value)| (step, value.to_bits())).unzip();
+        Self { step, bits, stale }
+    }
+}
+
+impl From<Standing> for BestSoFar {
+    fn from(Standing { step, bits, stale }: Standing) -> Self {
+        Self { best: step.zip(bits.map(f64::from_bits)), stale }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    name: String,
+    bytes: u64,
+    fnv: u64,
+}
+
+/// The checkpoints of a folder, seen from the newest.
+#[derive(Debug)]
+pub struct Latest {
+    /// The newest checkpoint that is whole.
+    pub path: Option<PathBuf>,
+    /// What is wrong with each newer one.
+    pub broken: Vec<Error>,
+}
+
+/// Finds the newest whole checkpoint in `folder`, which need not exist.
+///
+/// Every file is read and compared with its size and hash.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be listed.
+pub fn latest(folder: impl AsRef<Path>) -> Result<Latest, Error> {
+    let mut broken = Vec::new();
+    for (_, path) in steps(folder.as_ref())?.into_iter().rev() {
+        match read_state(&path) {
+            Ok(_) => return Ok(Latest { path: Some(path), broken }),
+            Err(error) => broken.push(error),
+        }
+    }
+    Ok(Latest { path: None, broken })
+}
+
+/// Writes a checkpoint `folder/name`: `fill` makes the files, in a folder of their own.
+pub(crate) fn write(
+    folder: &Path,
+    name: &str,
+    mut state: State,
+    fill: impl FnOnce(&Path) -> Result<(), Error>,
+) -> Result<PathBuf, Error> {
+    let part = folder.join(format!("{PART}{name}"));
+    remove(&part)?;
+    fs::create_dir_all(&part).map_err(Error::io("create", &part))?;
+    fill(&part)?;
+    for path in files(&part)? {
+        state.files.push(seal(&path)?);
+    }
+    state.files.sort_by(|a, b| a.name.cmp(&b.name));
+    write_state(&part.join(STATE), &state)?;
+    sync_folder(&part)?;
+    let place = folder.join(name);
+    replace(&part, &place, &folder.join(format!("{PART}old-{name}")))?;
+    sync_folder(folder)?;
+    Ok(place)
+}
+
+/// The name of a step's checkpoint.
+pub(crate) fn name(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
+/// Removes all but the `keep` newest checkpoints.
+pub(crate) fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
+    let mut old = steps(folder)?;
+    old.truncate(old.len().saturating_sub(keep.max(1)));
+    old.iter().try_for_each(|(_, path)| remove(path))
+}
+
+/// Reads and verifies a checkpoint.
+pub(crate) fn read_state(path: &Path) -> Result<State, Error> {
+    let file = path.join(STATE);
+    let text = fs::read_to_string(&file).map_err(Error::io("read", &file))?;
+    let damaged = |expected: String, got: String, file: &Path| Error::Checkpoint {
+        path: file.to_owned(),
+        what: "the checkpoint is damaged, delete it and resume from an older one",
+        expected,
+        got,
+    };
+    let state: State = serde_json::from_str(&text)
+        .map_err(|error| damaged("the state of a trainer".into(), error.to_string(), &file))?;
+    if state.format != FORMAT {
+        return Err(Error::Checkpoint {
+            path: file,
+            what: "another version of this crate wrote the checkpoint, resume with that one",
+            expected: format!("format {FORMAT}"),
+            got: format!("format {}", state.format),
+        });
+    }
+    for entry in &state.files {
+        let file = path.join(&entry.name);
+        let (bytes, fnv) = digest(&file)?;
+        if (bytes, fnv) != (entry.bytes, entry.fnv) {
+            let show = |bytes, fnv| format!("{bytes} bytes with hash {fnv:016x}");
+            return Err(damaged(show(entry.bytes, entry.fnv), show(bytes, fnv), &file));
+        }
+    }
+    Ok(state)
+}
+
+/// For `map_err`: burn could not write or read one of its archives.
+pub(crate) fn archive(path: &Path) -> impl FnOnce(RecordError) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Archive { path, source }
+}
+
+/// The checkpoints of a folder by step.
+fn steps(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let step = |path: PathBuf| {
+        let step = path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?;
+        Some((step, path))
+    };
+    let mut steps: Vec<_> = files(folder)?.into_iter().filter_map(step).collect();
+    steps.sort();
+    Ok(steps)
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(folder).map_err(Error::io("list", folder))?;
+    let path = |entry: std::io::Result<fs::DirEntry>| entry.map(|entry| entry.path());
+    entries.map(path).collect::<Result<_, _>>().map_err(Error::io("list", folder))
+}
+
+/// Flushes a file to the disk and notes what is there.
+fn seal(path: &Path) -> Result<Entry, Error> {
+    let file = File::options().write(true).open(path).map_err(Error::io("open", path))?;
+    file.sync_all().map_err(Error::io("flush", path))?;
+    let (bytes, fnv) = digest(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Entry { name, bytes, fnv })
+}
+
+/// Size and hash of a file, read a piece at a time.
+fn digest(path: &Path) -> Result<(u64, u64), Error> {
+    let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
+    let (mut piece, mut bytes, mut fnv) = (vec![0; 1 << 16], 0, hash::START);
+    loop {
+        let read = file.read(&mut piece).map_err(Error::io("read", path))?;
+        if read == 0 {
+            return Ok((bytes, fnv));
+        }
+        bytes += read as u64;
+        fnv = hash::fnv(fnv, piece[..read].iter().copied());
+    }
+}
+
+fn write_state(path: &Path, state: &State) -> Result<(), Error> {
+    let text = serde_json::to_vec_pretty(state)
+        .map_err(|error| Error::io("write", path)(std::io::Error::other(error)))?;
+    let mut file = File::create(path).map_err(Error::io("create", path))?;
+    file.write_all(&text).map_err(Error::io("write", path))?;
+    file.sync_all().map_err(Error::io("flush", path))
+}
+
+/// Puts `part` at `place`, where an older checkpoint may be: it steps `aside` first, because a folder
+/// cannot be renamed onto another.
+fn replace(part: &Path, place: &Path, aside: &Path) -> Result<(), Error> {
+    remove(aside)?;
+    if place.exists() {
+        fs::rename(place, aside).map_err(Error::io("rename", place))?;
+    }
+    fs::rename(part, place).map_err(Error::io("rename", part))?;
+    remove(aside)
+}
+
+fn remove(folder: &Path) -> Result<(), Error> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(Error::io("remove", folder))?;
+    }
+    Ok(())
+}
+
+/// Makes renames in `folder` survive a loss of power, where the system can.
+fn sync_folder(folder: &Path) -> Result<(), Error> {
+    if cfg!(unix) {
+        let handle = File::open(folder).map_err(Error::io("open", folder))?;
+        handle.sync_all().map_err(Error::io("flush", folder))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! What a run says about itself: one line on the terminal, and a file of metrics.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// The numbers of one step, and of the steps since the last such line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Steps done.
+    pub step: u64,
+    /// Mean training loss since the last line.
+    pub loss: f64,
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// Gradient norm of this step, before clipping.
+    pub grad_norm: f64,
+    /// Since the last line; padding counted, validation time not.
+    pub steps_per_s: f64,
+    /// As above.
+    pub tokens_per_s: f64,
+    /// What a validation after this step found; empty without one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub validation: BTreeMap<String, f64>,
+}
+
+/// A file with one JSON object of [`Metrics`] a line.
+#[derive(Debug)]
+pub struct MetricsFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsFile {
+    /// Opens or makes the file, for a run that has done `step` steps: later lines, which an
+    /// interrupted run wrote after its last checkpoint, and a line cut short are removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Record`] if the file holds something else.
+    pub fn open(path: impl AsRef<Path>, step: u64) -> Result<Self, Error> {
+        let path = path.as_ref().to_owned();
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        }
+        if path.exists() {
+            keep_until(&path, step)?;
+        }
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(Error::io("open", &path))?;
+        Ok(Self { path, file })
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let line = serde_json::to_string(metrics).map_err(io::Error::other);
+        let written = line.and_then(|line| writeln!(self.file, "{line}"));
+        written.map_err(Error::io("write", &self.path))
+    }
+}
+
+/// Cuts a file of metrics after `step`. A file of anything else is an error and stays as it is.
+fn keep_until(path: &Path, step: u64) -> Result<(), Error> {
+    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let mut kept = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        match serde_json::from_str::<Metrics>(line) {
+            Ok(metrics) if metrics.step <= step => kept += line.len(),
+            Err(error) if line.ends_with('\n') => {
+                let (path, got) = (path.to_owned(), error.to_string());
+                let expected = "the metrics of a step".to_owned();
+                return Err(Error::Record { path, line: number + 1, expected, got });
+            }
+            _ => break,
+        }
+    }
+    let file = File::options().write(true).open(path).map_err(Error::io("open", path))?;
+    file.set_len(kept as u64).map_err(Error::io("cut", path))
+}
+
+/// How often a line is written where it cannot be overwritten.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// One line of progress: rewritten in place on a terminal, else printed every few seconds.
+#[derive(Debug)]
+pub struct Progress<W: Write> {
+    out: W,
+    terminal: bool,
+    began: Instant,
+    first: u64,
+    total: u64,
+    printed: Option<Instant>,
+}
+
+impl Progress<io::Stderr> {
+    /// On standard error, for a run from step `first` to step `total`.
+    pub fn stderr(first: u64, total: u64) -> Self {
+        let out = io::stderr();
+        let terminal = out.is_terminal();
+        Self::new(out, terminal, first, total)
+    }
+}
+
+impl<W: Write> Progress<W> {
+    fn new(out: W, terminal: bool, first: u64, total: u64) -> Self {
+        Self { out, terminal, began: Instant::now(), first, total, printed: None }
+    }
+
+    /// Shows where the run is. What cannot be shown is dropped: a closed pipe stops no training.
+    pub fn show(&mut self, metrics: &Metrics) {
+        let last = metrics.step >= self.total;
+        let due = self.printed.is_none_or(|at| at.elapsed() >= PLAIN_INTERVAL);
+        if !(self.terminal || due || last || !metrics.validation.is_empty()) {
+            return;
+        }
+        self.printed = Some(Instant::now());
+        let line = line(metrics, self.first, self.total, self.began.elapsed());
+        let _ = if self.terminal { write!(self.out, "\r\x1b[K{line}") } else { writeln!(self.out, "{line}") };
+        let _ = self.out.flush();
+    }
+
+    /// Ends the line.
+    pub fn finish(&mut self) {
+        if self.terminal && self.printed.is_some() {
+            let _ = writeln!(self.out);
+        }
+    }
+}
+
+/// `step 120/500  loss 1.234  9.8 steps/s  12.3k tokens/s  0:12 gone, 0:39 left`
+fn line(metrics: &Metrics, first: u64, total: u64, gone: Duration) -> String {
+    let done = metrics.step.saturating_sub(first).max(1) as f64;
+    let left = gone.mul_f64(total.saturating_sub(metrics.step) as f64 / done);
+    let scores = metrics.validation.iter().map(|(name, value)| format!("  {name} {value:.4}"));
+    format!(
+        "step {}/{total}  loss {:.4}  {:.1} steps/s  {} tokens/s  {} gone, {} left{}",
+        metrics.step,
+        metrics.loss,
+        metrics.steps_per_s,
+        thousands(metrics.tokens_per_s),
+        clock(gone),
+        clock(left),
+        scores.collect::<String>(),
+    )
+}
+
+fn thousands(count: f64) -> String {
+    if count < 1000.0 { format!("{count:.0}") } else { format!("{:.1}k", count / 1000.0) }
+}
+
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics(step: u64) -> Metrics {
+        Metrics {
+            step,
+            loss: 1.25,
+            lr: 1e-3,
+            grad_norm: 0.5,
+            steps_per_s: 2.0,
+            tokens_per_s: 2500.0,
+            validation: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_line_extrapolates_from_the_steps_of_this_run() {
+        let mut metrics = metrics(300);
+        metrics.validation.insert("bleu".into(), 31.5);
+        let line = line(&metrics, 200, 500, Duration::from_secs(3700));
+        assert_eq!(
+            line,
+            "step 300/500  loss 1.2500  2.0 steps/s  2.5k tokens/s  1:01:40 gone, 2:03:20 left  bleu 31.5000"
+        );
+    }
+
+    #[test]
+    fn a_terminal_is_overwritten_and_a_file_gets_few_lines() {
+        let shown = |terminal| {
+            let mut out = Vec::new();
+            let mut progress = Progress::new(&mut out, terminal, 0, 3);
+            (1..=3).for_each(|step| progress.show(&metrics(step)));
+            progress.finish();
+            String::from_utf8(out).expect("UTF-8")
+        };
+        assert_eq!(shown(true).matches('\r').count(), 3);
+        assert_eq!(shown(true).matches('\n').count(), 1);
+        let plain = shown(false);
+        let steps: Vec<&str> = plain.lines().map(|line| &line[..8]).collect();
+        assert_eq!(steps, ["step 1/3", "step 3/3"]);
+    }
+}

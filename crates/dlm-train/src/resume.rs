@@ -1,0 +1,116 @@
+//! A trainer to disk and back.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::optim::OptimizerRecord;
+use burn::store::ModuleRecord;
+
+use crate::checkpoint::{self, Latest, State, archive, latest, read_state};
+use crate::ema::Ema;
+use crate::error::Error;
+use crate::objective::Objective;
+use crate::trainer::{TrainConfig, Trainer};
+
+const MODEL: &str = "model.bpk";
+const OPTIMIZER: &str = "optimizer.bpk";
+const EMA: &str = "ema.bpk";
+
+impl<M: Module, O: Objective<M>> Trainer<M, O> {
+    /// Writes a checkpoint of this step into `folder` and returns its path. See
+    /// [`checkpoint`](crate::checkpoint) for what is there and how it is kept whole.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if the last step's loss or gradient was: such a model is not worth keeping.
+    /// [`Error::Io`] and [`Error::Archive`].
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<PathBuf, Error> {
+        self.save_as(folder.as_ref(), &checkpoint::name(self.step))
+    }
+
+    pub(crate) fn save_as(&self, folder: &Path, name: &str) -> Result<PathBuf, Error> {
+        if let Some(last) = &self.last {
+            last.loss()?;
+            last.grad_norm()?;
+        }
+        let state = State::new(self.step, self.config.clone(), self.data, self.record);
+        checkpoint::write(folder, name, state, |part| {
+            save_model(self.model().clone(), &part.join(MODEL))?;
+            let path = part.join(OPTIMIZER);
+            self.optim.to_record().save(&path).map_err(archive(&path))?;
+            match &self.ema {
+                Some(ema) => save_model(ema.model().clone(), &part.join(EMA)),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Goes on from the newest whole checkpoint in `folder`; without one, stays as it is. The trainer
+    /// must have been built with the same model, configuration and data: what follows is then, bit for
+    /// bit, what an uninterrupted run would have done.
+    ///
+    /// # Errors
+    /// As [`Trainer::load`]; the newest checkpoint's if there are some and none is whole.
+    pub fn resume(&mut self, folder: impl AsRef<Path>) -> Result<Latest, Error> {
+        let Latest { path, mut broken } = latest(folder)?;
+        match &path {
+            Some(path) => self.load(path)?,
+            None if broken.is_empty() => {}
+            None => return Err(broken.remove(0)),
+        }
+        Ok(Latest { path, broken })
+    }
+
+    /// Goes on from one checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is damaged or of another run, [`Error::Archive`] if it is of another
+    /// model; the trainer is then as before.
+    pub fn load(&mut self, checkpoint: impl AsRef<Path>) -> Result<(), Error> {
+        let folder = checkpoint.as_ref();
+        let state = read_state(folder)?;
+        same_run(folder, &state, &self.config, self.data)?;
+        let model = load_model(self.model().clone(), &folder.join(MODEL))?;
+        let ema = match self.config.ema {
+            Some(decay) => Some(Ema::new(&load_model(model.valid(), &folder.join(EMA))?, decay)?),
+            None => None,
+        };
+        let path = folder.join(OPTIMIZER);
+        let moments = OptimizerRecord::load(&path).map_err(archive(&path))?;
+        // The groups of an optimiser go by parameter ids, which came with the model's record.
+        self.optim = self.config.adamw.init(&model)?.load_record(moments);
+        (self.model, self.ema) = (Some(model), ema);
+        (self.step, self.record, self.last) = (state.step, state.record, None);
+        Ok(())
+    }
+}
+
+fn save_model<M: Module>(model: M, path: &Path) -> Result<(), Error> {
+    model.into_record().save(path).map_err(archive(path))
+}
+
+fn load_model<M: Module>(model: M, path: &Path) -> Result<M, Error> {
+    let record = ModuleRecord::load(path).map_err(archive(path))?;
+    model.try_load_record(record).map_err(archive(path))
+}
+
+/// Refuses a checkpoint whose continuation would differ from its beginning. Only the number of steps
+/// may change.
+fn same_run(folder: &Path, state: &State, config: &TrainConfig, data: u64) -> Result<(), Error> {
+    let saved = TrainConfig { steps: config.steps, ..state.config.clone() };
+    let other = |what, expected, got| Err(Error::Checkpoint { path: folder.to_owned(), what, expected, got });
+    if saved != as_read(config)? {
+        let what = "the checkpoint is of another configuration, resume with that one";
+        return other(what, format!("{config:?}"), format!("{saved:?}"));
+    }
+    if state.data != data {
+        let what = "the checkpoint is of other data or another batch size, resume with those";
+        return other(what, format!("fingerprint {data:016x}"), format!("{:016x}", state.data));
+    }
+    Ok(())
+}
+
+/// A configuration as it comes back from a file: serde_json may change the last bit of a number.
+fn as_read(config: &TrainConfig) -> Result<TrainConfig, Error> {
+    let read = serde_json::to_string(config).and_then(|text| serde_json::from_str(&text));
+    read.map_err(|error| Error::io("write", checkpoint::STATE)(std::io::Error::other(error)))
+}

@@ -1,0 +1,284 @@
+//! The common loop: steps, with validation, checkpoints and progress in between.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::checkpoint::{self, BestSoFar};
+use crate::error::{Error, Foreign};
+use crate::objective::Objective;
+use crate::progress::{Metrics, MetricsFile, Progress};
+use crate::step::{StepReport, finite};
+use crate::trainer::Trainer;
+
+/// Which of two validation values is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// The lower one: a loss, an error rate.
+    Lower,
+    /// The higher one: BLEU, an accuracy.
+    Higher,
+}
+
+impl Better {
+    fn than(self, new: f64, old: f64) -> bool {
+        match self {
+            Self::Lower => new < old,
+            Self::Higher => new > old,
+        }
+    }
+}
+
+/// Named values of a validation. The first decides what is best.
+pub type Scores = Vec<(&'static str, f64)>;
+
+type Validate<'a, M> = Box<dyn FnMut(&M, u64) -> Result<Scores, Foreign> + 'a>;
+
+struct Validation<'a, M> {
+    every: u64,
+    better: Better,
+    patience: Option<u64>,
+    scores: Validate<'a, M>,
+}
+
+struct Checkpoints {
+    folder: PathBuf,
+    every: u64,
+    keep: usize,
+}
+
+/// What [`Trainer::run`] does between steps. By default nothing.
+pub struct Hooks<'a, M> {
+    log_every: u64,
+    progress: bool,
+    metrics: Option<PathBuf>,
+    validation: Option<Validation<'a, M>>,
+    checkpoints: Option<Checkpoints>,
+}
+
+impl<M> Default for Hooks<'_, M> {
+    fn default() -> Self {
+        Self { log_every: 10, progress: false, metrics: None, validation: None, checkpoints: None }
+    }
+}
+
+impl<'a, M> Hooks<'a, M> {
+    /// Nothing between steps; the loss is read, and checked to be finite, every 10 steps.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads loss and gradient norm every `steps`, at least 1. Each reading waits for the device.
+    #[must_use]
+    pub fn log_every(self, steps: u64) -> Self {
+        Self { log_every: steps.max(1), ..self }
+    }
+
+    /// Shows a line of progress on standard error.
+    #[must_use]
+    pub fn progress(self) -> Self {
+        Self { progress: true, ..self }
+    }
+
+    /// Appends [`Metrics`] to a file, one JSON object a line.
+    #[must_use]
+    pub fn metrics(self, path: impl Into<PathBuf>) -> Self {
+        Self { metrics: Some(path.into()), ..self }
+    }
+
+    /// Validates every `steps` (at least 1) and after the last: `scores` gets the model of
+    /// [`Trainer::evaluated`] and the number of steps done.
+    #[must_use]
+    pub fn validate(
+        self,
+        steps: u64,
+        better: Better,
+        scores: impl FnMut(&M, u64) -> Result<Scores, Foreign> + 'a,
+    ) -> Self {
+        let scores = Box::new(scores);
+        let every = steps.max(1);
+        Self { validation: Some(Validation { every, better, patience: None, scores }), ..self }
+    }
+
+    /// Stops after this many validations in a row without a better value. Comes after
+    /// [`Hooks::validate`]; without it, it does nothing.
+    #[must_use]
+    pub fn patience(mut self, validations: u64) -> Self {
+        if let Some(validation) = &mut self.validation {
+            validation.patience = Some(validations);
+        }
+        self
+    }
+
+    /// Saves a checkpoint every `steps` (at least 1) and after the last, keeping the `keep` newest (at
+    /// least 1), and the one that validated best as `best`.
+    #[must_use]
+    pub fn checkpoints(self, folder: impl Into<PathBuf>, steps: u64, keep: usize) -> Self {
+        let (folder, every) = (folder.into(), steps.max(1));
+        Self { checkpoints: Some(Checkpoints { folder, every, keep }), ..self }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Steps done, those before a resumption included.
+    pub steps: u64,
+    /// Mean loss over the last reading; `None` if there was no step left to do.
+    pub loss: Option<f64>,
+    /// Step and value of the best validation.
+    pub best: Option<(u64, f64)>,
+    /// Whether patience ended the run.
+    pub stopped_early: bool,
+}
+
+impl<M: Module, O: Objective<M>> Trainer<M, O> {
+    /// Steps until all steps are done or patience ends.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] at the first reading of a loss that is not; as the loss is a mean over all
+    /// steps since the reading before, no bad step passes unseen. [`Error::Callback`] if a validation
+    /// fails; else as [`Trainer::step`] and [`Trainer::save`].
+    pub fn run(&mut self, mut hooks: Hooks<'_, M>) -> Result<Summary, Error> {
+        let mut output = Output::open(&hooks, self.step, self.config.steps)?;
+        let (mut window, mut loss) = (Window::new(), None);
+        while !self.is_done() && !self.is_stale(&hooks) {
+            let report = self.step()?;
+            window.add(&report);
+            let due = |every: u64| report.step.is_multiple_of(every) || self.is_done();
+            let validating = hooks.validation.as_ref().is_some_and(|hook| due(hook.every));
+            if due(hooks.log_every) || validating {
+                let mut metrics = window.close(&report)?;
+                if validating {
+                    metrics.validation = self.validate(&mut hooks)?;
+                }
+                output.write(&metrics)?;
+                loss = Some(metrics.loss);
+                window = Window::new();
+            }
+            self.checkpoint(&hooks)?;
+        }
+        output.finish();
+        let stopped_early = !self.is_done();
+        Ok(Summary { steps: self.step, loss, best: self.record.best, stopped_early })
+    }
+
+    fn checkpoint(&self, hooks: &Hooks<'_, M>) -> Result<(), Error> {
+        let Some(Checkpoints { folder, every, keep }) = &hooks.checkpoints else { return Ok(()) };
+        if self.step.is_multiple_of(*every) || self.is_done() || self.is_stale(hooks) {
+            self.save(folder)?;
+            checkpoint::prune(folder, *keep)?;
+        }
+        Ok(())
+    }
+
+    fn is_stale(&self, hooks: &Hooks<'_, M>) -> bool {
+        let patience = hooks.validation.as_ref().and_then(|validation| validation.patience);
+        patience.is_some_and(|patience| self.record.stale >= patience)
+    }
+
+    /// Validates, and remembers and saves what is best.
+    fn validate(&mut self, hooks: &mut Hooks<'_, M>) -> Result<BTreeMap<String, f64>, Error> {
+        let Some(validation) = &mut hooks.validation else { return Ok(BTreeMap::new()) };
+        let step = self.step;
+        let failed = |source| Error::Callback { step, what: "validation", source };
+        let scores = (validation.scores)(&self.evaluated(), step).map_err(failed)?;
+        if let Some(&(what, got)) = scores.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(Error::NotFinite { step, what, got });
+        }
+        if let Some(&(_, value)) = scores.first() {
+            let improved = |(_, best)| validation.better.than(value, best);
+            if self.record.best.is_none_or(improved) {
+                self.record = BestSoFar { best: Some((step, value)), stale: 0 };
+                if let Some(checkpoints) = &hooks.checkpoints {
+                    self.save_as(&checkpoints.folder, BEST)?;
+                }
+            } else {
+                self.record.stale += 1;
+            }
+        }
+        Ok(scores.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+/// Name of the best checkpoint.
+const BEST: &str = "best";
+
+/// The steps since the last reading.
+struct Window {
+    began: Instant,
+    loss: Option<Tensor<1>>,
+    steps: u64,
+    tokens: usize,
+}
+
+impl Window {
+    fn new() -> Self {
+        Self { began: Instant::now(), loss: None, steps: 0, tokens: 0 }
+    }
+
+    fn add(&mut self, report: &StepReport) {
+        let loss = report.loss.clone();
+        self.loss = Some(match self.loss.take() {
+            Some(sum) => sum + loss,
+            None => loss,
+        });
+        self.steps += 1;
+        self.tokens += report.tokens;
+    }
+
+    /// Reads the device.
+    fn close(&self, report: &StepReport) -> Result<Metrics, Error> {
+        let sum = match &self.loss {
+            Some(sum) => finite(report.step, "loss", sum)?,
+            None => 0.0,
+        };
+        let grad_norm = report.grad_norm()?;
+        let seconds = self.began.elapsed().as_secs_f64();
+        Ok(Metrics {
+            step: report.step,
+            loss: sum / self.steps.max(1) as f64,
+            lr: report.lr,
+            grad_norm,
+            steps_per_s: self.steps as f64 / seconds,
+            tokens_per_s: self.tokens as f64 / seconds,
+            validation: BTreeMap::new(),
+        })
+    }
+}
+
+/// Where metrics go.
+struct Output {
+    progress: Option<Progress<std::io::Stderr>>,
+    file: Option<MetricsFile>,
+}
+
+impl Output {
+    fn open<M>(hooks: &Hooks<'_, M>, step: u64, total: u64) -> Result<Self, Error> {
+        let open = |path: &PathBuf| MetricsFile::open(path, step);
+        Ok(Self {
+            progress: hooks.progress.then(|| Progress::stderr(step, total)),
+            file: hooks.metrics.as_ref().map(open).transpose()?,
+        })
+    }
+
+    fn write(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        if let Some(progress) = &mut self.progress {
+            progress.show(metrics);
+        }
+        match &mut self.file {
+            Some(file) => file.write(metrics),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(progress) = &mut self.progress {
+            progress.finish();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Checkpoints that are damaged, or of another run.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Folder, MASK, Toy, alone, batches, bits, config, device, toy};
+use dlm_core::loss::Rdm;
+use dlm_core::schedule::Linear;
+use dlm_train::{Diffusion, Error, TrainConfig, Trainer, init_seeded, latest};
+
+type Toys = Trainer<Toy, Diffusion<Linear, Rdm>>;
+
+fn trainer(model: Toy, rows: usize, config: TrainConfig) -> Toys {
+    let objective = Diffusion::paper(MASK, 50).expect("50 steps");
+    Trainer::new(model, objective, batches(rows, 4), config).expect("a trainer")
+}
+
+fn averaged() -> TrainConfig {
+    TrainConfig { ema: Some(0.9), ..config(10) }
+}
+
+/// Checkpoints of steps 1, 2 and 3.
+fn three(folder: &Folder) -> Vec<PathBuf> {
+    let mut trainer = trainer(toy(0.1), 24, averaged());
+    let mut save = |_| {
+        trainer.step().expect("a step");
+        trainer.save(&folder.0).expect("a checkpoint")
+    };
+    (0..3).map(&mut save).collect()
+}
+
+fn whole(folder: &Folder) -> Option<PathBuf> {
+    latest(&folder.0).expect("a folder").path
+}
+
+#[test]
+fn what_is_loaded_is_what_was_saved() {
+    let _alone = alone();
+    let folder = Folder::new("saved");
+    let mut first = trainer(toy(0.1), 24, averaged());
+    (0..3).for_each(|_| drop(first.step().expect("a step")));
+    let path = first.save(&folder.0).expect("a checkpoint");
+    assert_eq!(path, folder.0.join("step-00000003"));
+    // Saving again in the same place replaces it.
+    assert_eq!(first.save(&folder.0).expect("a checkpoint"), path);
+    // A fresh model has other values and other ids.
+    let fresh = init_seeded(|device| Toy::new(8, 0.1, device), &device(), 100);
+    let mut second = trainer(fresh, 24, averaged());
+    second.load(&path).expect("the checkpoint");
+    assert_eq!(second.steps_done(), 3);
+    assert_eq!(bits(second.model()), bits(first.model()));
+    let average = |trainer: &Toys| bits(trainer.ema().expect("an average").model());
+    assert_eq!(average(&second), average(&first));
+    assert_ne!(average(&first), bits(first.model()));
+    assert_eq!(bits(&second.evaluated()), average(&first));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let _alone = alone();
+    let folder = Folder::new("damaged");
+    let paths = three(&folder);
+    assert_eq!(whole(&folder), Some(paths[2].clone()));
+    let model = paths[2].join("model.bpk");
+    let bytes = fs::read(&model).expect("a model");
+    // Cut short; then whole again but for one bit; then the state half written; then gone.
+    fs::write(&model, &bytes[..bytes.len() - 7]).expect("a model");
+    assert_eq!(whole(&folder), Some(paths[1].clone()));
+    let mut flipped = bytes.clone();
+    *flipped.last_mut().expect("bytes") ^= 1;
+    fs::write(&model, &flipped).expect("a model");
+    assert_eq!(whole(&folder), Some(paths[1].clone()));
+    let broken = latest(&folder.0).expect("a folder").broken;
+    assert!(broken[0].to_string().contains("damaged, delete it and resume from an older one"), "{broken:?}");
+    fs::remove_file(&model).expect("a model");
+    let state = paths[1].join("state.json");
+    let text = fs::read_to_string(&state).expect("a state");
+    fs::write(&state, &text[..text.len() / 2]).expect("a state");
+    assert_eq!(whole(&folder), Some(paths[0].clone()));
+    // What an interrupted save leaves behind is not a checkpoint.
+    fs::rename(&paths[0], folder.0.join(".part-step-00000009")).expect("a rename");
+    let found = latest(&folder.0).expect("a folder");
+    assert!(found.path.is_none());
+    assert_eq!(found.broken.len(), 2);
+    // With damaged ones alone, nobody starts afresh by mistake.
+    let mut late = trainer(toy(0.1), 24, averaged());
+    assert!(matches!(late.resume(&folder.0), Err(Error::Io { .. })));
+    assert!(late.resume(folder.0.join("none")).expect("nothing there").path.is_none());
+}
+
+fn refusal(checkpoint: &Path, model: Toy, rows: usize, config: TrainConfig) -> String {
+    let mut other = trainer(model, rows, config);
+    let before = bits(other.model());
+    let error = other.load(checkpoint).expect_err("another run");
+    assert_eq!((other.steps_done(), bits(other.model())), (0, before), "left as it was");
+    let source = std::error::Error::source(&error).map(ToString::to_string);
+    format!("{error}: {}", source.unwrap_or_default())
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let _alone = alone();
+    let folder = Folder::new("another");
+    let paths = three(&folder);
+    let said = refusal(&paths[0], toy(0.1), 24, TrainConfig { seed: 1, ..averaged() });
+    assert!(said.contains("another configuration") && said.contains("seed: 1"), "{said}");
+    let said = refusal(&paths[0], toy(0.1), 24, TrainConfig { ema: None, ..averaged() });
+    assert!(said.contains("another configuration"), "{said}");
+    let said = refusal(&paths[0], toy(0.1), 25, averaged());
+    assert!(said.contains("other data or another batch size"), "{said}");
+    let wide = init_seeded(|device| Toy::new(16, 0.1, device), &device(), 3);
+    let said = refusal(&paths[0], wide, 24, averaged());
+    assert!(said.contains("not an archive of this model") && said.contains("shape mismatch"), "{said}");
+    // More steps are no other run.
+    let mut longer = trainer(toy(0.1), 24, TrainConfig { steps: 99, ..averaged() });
+    longer.load(&paths[0]).expect("the same run");
+    let state = paths[0].join("state.json");
+    let text = fs::read_to_string(&state).expect("a state").replace("\"format\": 1", "\"format\": 2");
+    fs::write(&state, text).expect("a state");
+    let said = refusal(&paths[0], toy(0.1), 24, averaged());
+    assert!(said.contains("expected format 1, got format 2"), "{said}");
+}

@@ -90,21 +90,33 @@ pub(crate) fn hidden_mask(
     heads: usize,
     device: &Device,
 ) -> Option<Tensor<4, Bool>> {
-    let [rows, len] = input.shape;
-    let pad = input.pad.filter(|pad| pad.contains(&true));
-    let mask: Tensor<4, Bool> = match input.attention {
-        Attention::Prefix(prefixes) => {
-            let padding = |row: usize, key: usize| pad.is_some_and(|pad| pad[row * len + key]);
-            let mut hidden = Vec::with_capacity(rows * len * len);
-            for (row, &prefix) in prefixes.iter().enumerate() {
-                for query in 0..len {
-                    hidden.extend((0..len).map(|key| padding(row, key) || query < prefix && key >= prefix));
-                }
-            }
-            Tensor::from_data(TensorData::new(hidden, [rows, 1, len, len]), device)
-        }
-        _ => Tensor::from_data(TensorData::new(pad?.to_vec(), [rows, 1, 1, len]), device),
+    let Attention::Prefix(prefixes) = input.attention else {
+        return padding_mask(input.pad, input.shape, heads, device);
     };
+    let [rows, len] = input.shape;
+    let padding = |row: usize, key: usize| input.pad.is_some_and(|pad| pad[row * len + key]);
+    let mut hidden = Vec::with_capacity(rows * len * len);
+    for (row, &prefix) in prefixes.iter().enumerate() {
+        for query in 0..len {
+            hidden.extend((0..len).map(|key| padding(row, key) || query < prefix && key >= prefix));
+        }
+    }
+    Some(over_heads(TensorData::new(hidden, [rows, 1, len, len]), heads, device))
+}
+
+/// [`hidden_mask`] where only padding is hidden.
+pub(crate) fn padding_mask(
+    pad: Option<&[bool]>,
+    [rows, len]: [usize; 2],
+    heads: usize,
+    device: &Device,
+) -> Option<Tensor<4, Bool>> {
+    let pad = pad.filter(|pad| pad.contains(&true))?;
+    Some(over_heads(TensorData::new(pad.to_vec(), [rows, 1, 1, len]), heads, device))
+}
+
+fn over_heads(hidden: TensorData, heads: usize, device: &Device) -> Tensor<4, Bool> {
+    let [rows, _, _, len] = hidden.shape().dims();
     // GPU kernels have misread masks that broadcast over heads (tracel-ai/burn#4778).
-    Some(mask.expand([rows, heads, len, len]))
+    Tensor::<4, Bool>::from_data(hidden, device).expand([rows, heads, len, len])
 }

@@ -137,6 +137,14 @@ impl EncoderConfig {
         raw.try_into()
     }
 
+    /// The same, saying what upstream wants to know before it reads the weights.
+    pub(crate) fn describing(mut self, architecture: &str) -> Self {
+        self.rest.insert("architectures".to_owned(), vec![architecture].into());
+        self.rest.insert("torch_dtype".to_owned(), "float32".into());
+        self.rest.remove("dtype");
+        self
+    }
+
     /// The text of a `config.json`.
     pub fn to_json(&self) -> String {
         // A map of strings to numbers and strings cannot fail to serialise.

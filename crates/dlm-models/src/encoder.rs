@@ -88,6 +88,10 @@ impl Encoder {
         &self.config
     }
 
+    pub(crate) fn with_config(self, config: EncoderConfig) -> Self {
+        Self { config, ..self }
+    }
+
     /// Checks that the network can answer `input`.
     ///
     /// # Errors
@@ -203,7 +207,7 @@ impl Embeddings {
 }
 
 impl Layer {
-    fn new(config: &EncoderConfig, device: &Device) -> Self {
+    pub(crate) fn new(config: &EncoderConfig, device: &Device) -> Self {
         let (width, inner, std) = (config.hidden_size, config.intermediate_size, config.initializer_range);
         Self {
             attention: SelfAttention::new(
@@ -222,7 +226,7 @@ impl Layer {
         }
     }
 
-    fn forward(&self, input: Tensor<3>, hidden: Option<&Tensor<4, Bool>>) -> Tensor<3> {
+    pub(crate) fn forward(&self, input: Tensor<3>, hidden: Option<&Tensor<4, Bool>>) -> Tensor<3> {
         let attended = self.dropout.forward(self.attention.forward(input.clone(), hidden));
         let input = self.attention_norm.forward(input + attended);
         let inner = self.activation.apply(self.inner.forward(input.clone()));

@@ -1,3 +1,5 @@
+use std::path::{Path, PathBuf};
+
 /// Everything that a bad configuration, bad input or bad file can do to this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,4 +49,99 @@ pub enum Error {
         /// Positions in the batch, B · L.
         len: usize,
     },
+    /// A checkpoint's folder is not there, or is not a folder.
+    #[error("no folder {}", path.display())]
+    NoFolder {
+        /// Where it was sought.
+        path: PathBuf,
+    },
+    /// A checkpoint has none of the files that could hold what is needed.
+    #[error("{} has no {file}", path.display())]
+    NoFile {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What was sought.
+        file: &'static str,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file is there but its contents make no sense.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What its reader said.
+        reason: String,
+    },
+    /// Weights of the network that a checkpoint lacks.
+    #[error("the checkpoint lacks {}", keys.join(", "))]
+    Missing {
+        /// Their upstream names.
+        keys: Vec<String>,
+    },
+    /// A weight's shape is not the one that the configuration asks for.
+    #[error("{key}: expected shape {expected:?}, found {found:?}")]
+    Shape {
+        /// Its upstream name.
+        key: String,
+        /// By the configuration.
+        expected: Vec<usize>,
+        /// In the file.
+        found: Vec<usize>,
+    },
+    /// A weight is stored as something that is not a float.
+    #[error("{key}: expected floats, found {found}")]
+    Dtype {
+        /// Its upstream name.
+        key: String,
+        /// The type in the file.
+        found: String,
+    },
+    /// A weight holds a NaN or an infinity.
+    #[error("{key} is not finite at element {element}")]
+    NotFinite {
+        /// Its upstream name.
+        key: String,
+        /// Flat index of the first such element.
+        element: usize,
+    },
+    /// A head's scores hold a NaN.
+    #[error("the scores of row {row} are not numbers")]
+    NotFiniteLogits {
+        /// Row of the batch.
+        row: usize,
+    },
+    /// A tokenizer can say ids that the network has no row for.
+    #[error("the tokenizer's highest id is {highest}, the network has {vocab_size} words")]
+    TokenizerTooLarge {
+        /// The tokenizer's highest id.
+        highest: u32,
+        /// Words of the network.
+        vocab_size: usize,
+    },
+    /// A tokenizer lacks a token without which nothing can be denoised.
+    #[error("the tokenizer has no {role} token (sought {})", sought.join(", "))]
+    NoSpecialToken {
+        /// What the token is for.
+        role: &'static str,
+        /// The spellings that would do.
+        sought: &'static [&'static str],
+    },
+}
+
+impl Error {
+    pub(crate) fn damaged(path: &Path, reason: impl std::fmt::Display) -> Self {
+        Self::Damaged { path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self::Io { path, source }
+    }
 }

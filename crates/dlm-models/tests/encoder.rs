@@ -17,7 +17,7 @@ fn config(family: Family) -> EncoderConfig {
 }
 
 fn model(family: Family) -> Encoder {
-    config(family).init(&Device::flex()).expect("sizes are valid")
+    config(family).init(&Device::default()).expect("sizes are valid")
 }
 
 fn assert_close(left: Tensor<2>, right: Tensor<2>) {
@@ -81,7 +81,7 @@ fn a_prefix_and_padding_go_together() {
 
 #[test]
 fn a_row_of_padding_is_finite_and_disturbs_nobody() {
-    for device in [Device::flex(), Device::flex().autodiff()] {
+    for device in [Device::default(), Device::default().autodiff()] {
         let model = config(Family::Bert).init(&device).expect("sizes are valid");
         let pad = [false, false, true, true];
         let input = DenoiserInput::new(&[3, 4, PAD, PAD], [2, 2], &[0, 1, 2, 3]).with_pad(&pad);
@@ -100,7 +100,7 @@ fn asking_nothing_answers_nothing() {
 
 #[test]
 fn attention_written_out_for_dropout_equals_the_operation() {
-    let device = Device::flex().autodiff();
+    let device = Device::default().autodiff();
     let mut config = config(Family::Bert).with_dropout(0.0);
     // One in 10¹⁵: the path of training, without its effect.
     config.attention_probs_dropout_prob = 1e-15;
@@ -112,7 +112,7 @@ fn attention_written_out_for_dropout_equals_the_operation() {
 
 #[test]
 fn dropout_acts_in_training_alone() {
-    let model = config(Family::Bert).with_dropout(0.5).init(&Device::flex()).expect("sizes are valid");
+    let model = config(Family::Bert).with_dropout(0.5).init(&Device::default()).expect("sizes are valid");
     let input = DenoiserInput::new(&[3, 4, 5], [1, 3], &[0, 1, 2]);
     assert_close(model.logits(&input), model.logits(&input));
     let train = model.train();

@@ -1,0 +1,39 @@
+//! What the networks need to know of a tokenizer.
+
+use std::path::Path;
+
+use dlm_core::{TokenId, Vocabulary};
+use tokenizers::Tokenizer;
+
+use crate::Error;
+
+const BOS: &[&str] = &["<s>", "[CLS]", "<cls>"];
+const PAD: &[&str] = &["<pad>", "[PAD]"];
+const EOS: &[&str] = &["</s>", "[SEP]", "<eos>"];
+const MASK: &[&str] = &["<mask>", "[MASK]"];
+
+/// Reads a `tokenizer.json` and checks that a network of `vocab_size` words has a row for each id.
+pub(crate) fn read(path: &Path, vocab_size: usize) -> Result<Tokenizer, Error> {
+    let tokenizer = Tokenizer::from_file(path).map_err(|reason| Error::damaged(path, reason))?;
+    match tokenizer.get_vocab(true).into_values().max() {
+        Some(highest) if highest as usize >= vocab_size => {
+            Err(Error::TokenizerTooLarge { highest, vocab_size })
+        }
+        _ => Ok(tokenizer),
+    }
+}
+
+/// The special tokens of a tokenizer for a network of `size` words, by the spellings of RoBERTa and BERT.
+///
+/// # Errors
+/// [`Error::NoSpecialToken`] for the first that is not there; [`Error::Core`] for one that the network has
+/// no row for.
+pub fn vocabulary(tokenizer: &Tokenizer, size: usize) -> Result<Vocabulary, Error> {
+    let find = |role, sought: &'static [&'static str]| -> Result<TokenId, Error> {
+        (sought.iter().find_map(|token| tokenizer.token_to_id(token)))
+            .ok_or(Error::NoSpecialToken { role, sought })
+    };
+    let (bos, pad) = (find("first", BOS)?, find("padding", PAD)?);
+    let (eos, mask) = (find("last", EOS)?, find("mask", MASK)?);
+    Ok(Vocabulary::new(size, bos, pad, eos, mask)?)
+}

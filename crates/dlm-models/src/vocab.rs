@@ -1,0 +1,175 @@
+//! Cutting a vocabulary down to the words that a task uses.
+//!
+//! With 250 002 words the embedding table is most of XLM-R, and the softmax most of a training step. A
+//! task needs a fraction of them (paper, section 4.1: the tables are restricted to the training set's
+//! words). The tables stay tied here, which is where the paper's own code differs.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use burn::module::Param;
+use burn::tensor::{Int, Tensor, TensorData};
+use dlm_core::{TokenId, Vocabulary};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::encoder::Encoder;
+
+/// Which words of a full vocabulary are kept, and under which ids.
+///
+/// # Example
+/// ```
+/// use dlm_core::Vocabulary;
+/// use dlm_models::IdMap;
+/// let full = Vocabulary::new(100, 0, 1, 2, 99)?;
+/// let map = IdMap::new([7, 40, 7], &full, 3)?;
+/// assert_eq!(map.trim(&[0, 40, 50, 99]), [0, 5, 3, 6]); // 50 became the unknown word
+/// assert_eq!(map.restore(&[0, 5, 3, 6])?, [0, 40, 3, 99]);
+/// assert_eq!(map.vocabulary(), Vocabulary::new(7, 0, 1, 2, 6)?);
+/// # Ok::<(), dlm_models::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub struct IdMap {
+    kept: Vec<TokenId>,
+    trimmed: HashMap<TokenId, TokenId>,
+    unknown: TokenId,
+    full: Vocabulary,
+}
+
+/// The file: everything in ids of the full vocabulary.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    size: usize,
+    bos: TokenId,
+    pad: TokenId,
+    eos: TokenId,
+    mask: TokenId,
+    unknown: TokenId,
+    kept: Vec<TokenId>,
+}
+
+impl IdMap {
+    /// Keeps the words of `words`, the special tokens and `unknown`; the order of ids stays.
+    ///
+    /// All ids up to that of padding are kept too, so that padding keeps its id: RoBERTa counts positions
+    /// from it.
+    ///
+    /// # Errors
+    /// [`Error::Core`] for an id outside the full vocabulary.
+    pub fn new(
+        words: impl IntoIterator<Item = TokenId>,
+        full: &Vocabulary,
+        unknown: TokenId,
+    ) -> Result<Self, Error> {
+        let mut kept: BTreeSet<TokenId> = words.into_iter().collect();
+        kept.extend([full.bos, full.eos, full.mask, unknown]);
+        kept.extend(0..=full.pad);
+        let kept: Vec<TokenId> = kept.into_iter().collect();
+        dlm_core::sequence::check_ids(0, &kept, full.size)?;
+        let trimmed = kept.iter().zip(0..).map(|(&old, new)| (old, new)).collect();
+        Ok(Self { kept, trimmed, unknown, full: *full })
+    }
+
+    /// Number of words kept.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Never true: the special tokens are kept.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The full ids of the words kept, by trimmed id.
+    pub fn kept(&self) -> &[TokenId] {
+        &self.kept
+    }
+
+    /// Full ids to trimmed ids; words that were not kept become the unknown word.
+    pub fn trim(&self, full: &[TokenId]) -> Vec<TokenId> {
+        let unknown = self.trimmed[&self.unknown];
+        full.iter().map(|id| self.trimmed.get(id).copied().unwrap_or(unknown)).collect()
+    }
+
+    /// Trimmed ids to full ids.
+    ///
+    /// # Errors
+    /// [`Error::Core`] for an id that is not below [`IdMap::len`].
+    pub fn restore(&self, trimmed: &[TokenId]) -> Result<Vec<TokenId>, Error> {
+        dlm_core::sequence::check_ids(0, trimmed, self.len())?;
+        Ok(trimmed.iter().map(|&id| self.kept[id as usize]).collect())
+    }
+
+    /// The trimmed vocabulary.
+    pub fn vocabulary(&self) -> Vocabulary {
+        let mut vocabulary = self.full;
+        let special = [&mut vocabulary.bos, &mut vocabulary.pad, &mut vocabulary.eos, &mut vocabulary.mask];
+        for id in special {
+            *id = self.trimmed[id];
+        }
+        vocabulary.size = self.len();
+        vocabulary
+    }
+
+    /// Writes the map as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let text = serde_json::to_vec(self)
+            .map_err(|error| Error::Io { path: path.as_ref().to_owned(), source: error.into() })?;
+        std::fs::write(&path, text).map_err(Error::io(path.as_ref()))
+    }
+
+    /// Reads what [`IdMap::save`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Damaged`] for anything else.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let text = std::fs::read(&path).map_err(Error::io(path.as_ref()))?;
+        serde_json::from_slice(&text).map_err(|reason| Error::damaged(path.as_ref(), reason))
+    }
+}
+
+impl Encoder {
+    /// The same network for the words of `map` alone: rows of the word table and of the bias are copied,
+    /// everything else is shared. Logits of kept words do not change.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the map is of a vocabulary of another size, or moves the network's padding.
+    pub fn trimmed(&self, map: &IdMap) -> Result<Self, Error> {
+        let mut config = self.config().clone();
+        let mismatch = |field, expected, got: usize| Error::Config { field, expected, got: got.to_string() };
+        if config.vocab_size != map.full.size {
+            return Err(mismatch("vocab_size", "that of the map's full vocabulary", config.vocab_size));
+        }
+        if map.kept.get(config.pad_token_id).is_none_or(|&id| id as usize != config.pad_token_id) {
+            return Err(mismatch("pad_token_id", "an id that trimming keeps", config.pad_token_id));
+        }
+        config.vocab_size = map.len();
+        let kept: Vec<i32> = map.kept.iter().map(|&id| id as i32).collect();
+        let words = self.embeddings.word.weight.val().detach();
+        let rows = Tensor::<1, Int>::from_data(TensorData::new(kept, [map.len()]), &words.device());
+        let mut model = self.clone().with_config(config);
+        model.embeddings.word.weight = Param::from_tensor(words.select(0, rows.clone()));
+        model.head.bias = Param::from_tensor(self.head.bias.val().detach().select(0, rows));
+        Ok(model)
+    }
+}
+
+impl TryFrom<Stored> for IdMap {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self, Error> {
+        let Stored { size, bos, pad, eos, mask, unknown, kept } = stored;
+        Self::new(kept, &Vocabulary::new(size, bos, pad, eos, mask)?, unknown)
+    }
+}
+
+impl From<IdMap> for Stored {
+    fn from(map: IdMap) -> Self {
+        let Vocabulary { size, bos, pad, eos, mask, .. } = map.full;
+        Self { size, bos, pad, eos, mask, unknown: map.unknown, kept: map.kept }
+    }
+}

@@ -33,7 +33,7 @@ struct Kept {
 #[derive(Debug)]
 enum Answer {
     Guesses(Vec<Guess>),
-    Logits(Tensor<2>),
+    Logits(Box<Tensor<2>>),
 }
 
 /// What one step was told, and what that cost.
@@ -76,10 +76,10 @@ impl Asker {
             match self.kept[row.index].as_ref().filter(|kept| kept.ids == row.ids && kept.at == row.at) {
                 None => fresh.push(row),
                 Some(Kept { answer: Answer::Guesses(guesses), .. }) => {
-                    said.rows[row.index].clone_from(guesses)
+                    said.rows[row.index].clone_from(guesses);
                 }
                 Some(Kept { answer: Answer::Logits(logits), .. }) => {
-                    answers.push(question.reduce(logits.clone(), &[row]));
+                    answers.push(question.reduce(logits.as_ref().clone(), &[row]));
                 }
             }
         }
@@ -110,7 +110,7 @@ impl Asker {
             let end = start + row.at.len();
             // A copy and not a view: a view would hold the logits of the whole batch in memory.
             let own = logits.clone().detach().select(0, indices(start..end, &logits.device()));
-            self.kept[row.index] = Some(row.kept(Answer::Logits(own)));
+            self.kept[row.index] = Some(row.kept(Answer::Logits(Box::new(own))));
             start = end;
         }
     }

@@ -213,7 +213,7 @@ impl Canvas {
     ) -> Row<'a> {
         let cells = &mut self.rows[row];
         let window = clip(window, cells.editable.len());
-        Row { cells, vocabulary: &self.vocabulary, window, row, events }
+        Row { cells, vocabulary: &self.vocabulary, window, index: row, events }
     }
 
     /// The positions of a row inside a window at which something may be asked: all, or the noisy ones.
@@ -267,7 +267,7 @@ pub struct Row<'a> {
     cells: &'a mut Cells,
     vocabulary: &'a Vocabulary,
     window: Range<usize>,
-    row: usize,
+    index: usize,
     events: &'a mut Vec<Event>,
 }
 
@@ -327,7 +327,7 @@ impl Row<'_> {
     }
 
     fn tell(&mut self, position: usize, change: Change) {
-        self.events.push(Event { row: self.row, position, change });
+        self.events.push(Event { row: self.index, position, change });
     }
 }
 

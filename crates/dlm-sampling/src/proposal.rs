@@ -51,6 +51,7 @@ impl Candidate {
 
 /// Which reductions of the logits a strategy wants, and at which positions.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent wishes, set by name")]
 pub struct Needs {
     pub(crate) candidate: Candidate,
     pub(crate) settled: bool,

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::plan::Step;
 use crate::proposal::{Needs, Proposal};
 
-/// A decoding strategy: what to do with one row at one step, x_t → x_s.
+/// A decoding strategy: what to do with one row at one step, `x_t → x_s`.
 ///
 /// A strategy is an immutable rule. What it must remember lives in the canvas; what it may draw comes from
 /// `rng`, addressed by position, so that no row depends on another.

@@ -1,6 +1,8 @@
 //! The paper's decoder on predictions worked through by hand (the tables' origin: an own reference script,
 //! confirmed by running the function of the RDM code).
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use common::{Fn, constant, with_log_p};

@@ -1,5 +1,8 @@
 //! The ends of the domain: bad input, bad networks, nothing to do.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::float_cmp, reason = "these numbers are exact")]
+
 mod common;
 
 use std::cell::RefCell;
@@ -16,10 +19,17 @@ use dlm_sampling::{
     uniform,
 };
 
-/// What a network was shown: rows without padding, and their times.
+/// A network that remembers what it was shown.
 struct Shown<D> {
     inner: D,
-    inputs: RefCell<Vec<(Vec<Vec<TokenId>>, Vec<f64>, Vec<usize>)>>,
+    inputs: RefCell<Vec<Input>>,
+}
+
+/// Rows without padding, their times, the asked positions.
+struct Input {
+    rows: Vec<Vec<TokenId>>,
+    times: Vec<f64>,
+    at: Vec<usize>,
 }
 
 impl<D> Shown<D> {
@@ -36,7 +46,8 @@ impl<D: Denoiser> Denoiser for Shown<D> {
         self.inner.device()
     }
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        self.inputs.borrow_mut().push((rows(input), input.times.to_vec(), input.at.to_vec()));
+        let (rows, times, at) = (rows(input), input.times.to_vec(), input.at.to_vec());
+        self.inputs.borrow_mut().push(Input { rows, times, at });
         self.inner.logits(input)
     }
     fn time_free(&self) -> bool {
@@ -190,8 +201,8 @@ fn a_literal_mask_token_in_the_prompt_is_text() {
     let canvas = prompted(&[MASK, 4, MASK], 2);
     let end = reverse(&model, &Route::paper(), canvas, uniform(3), 0).finish().unwrap();
     assert_eq!(end.ids(0)[..4], [0, MASK, 4, MASK]);
-    for (_, _, at) in model.inputs.borrow().iter() {
-        assert!(at.iter().all(|at| [4, 5].contains(at)));
+    for input in model.inputs.borrow().iter() {
+        assert!(input.at.iter().all(|at| [4, 5].contains(at)));
     }
 }
 
@@ -227,7 +238,7 @@ fn only_what_is_needed_is_asked() {
         let model = Shown::new(hashed(5, false));
         let run = reverse(&model, strategy, prompted(&[3, 4], 6), uniform(6), 0);
         run.finish().unwrap();
-        model.inputs.borrow().iter().map(|(_, _, at)| at.len()).collect()
+        model.inputs.borrow().iter().map(|input| input.at.len()).collect()
     };
     assert_eq!(ask(&LeftToRight::new(Candidate::ARGMAX)), [6, 5, 4, 3, 2, 1]);
     assert_eq!(ask(&Route::new(Remask::Never, Rate::Linear)), [6, 5, 4, 3, 2, 1]);
@@ -249,7 +260,7 @@ fn finished_rows_leave_the_batch_and_blocks_wait_their_turn() {
         };
         assert!(begun(0) && begun(1), "{:?}", snapshot.step);
     }
-    let sizes: Vec<usize> = model.inputs.borrow().iter().map(|(rows, _, _)| rows.len()).collect();
+    let sizes: Vec<usize> = model.inputs.borrow().iter().map(|input| input.rows.len()).collect();
     // Two steps for both, two for the second row alone; its last block is one token, done in one step.
     assert_eq!(sizes, [2, 2, 1, 1, 1]);
 }
@@ -273,9 +284,9 @@ fn no_forward_sees_more_rows_than_allowed() {
     let canvas = Canvas::prompted(&[[3]; 7], &[2; 7], &vocabulary()).unwrap();
     let snapshot =
         reverse(&model, &Route::paper(), canvas, uniform(1), 0).with_max_rows(3).next().unwrap().unwrap();
-    let sizes: Vec<usize> = model.inputs.borrow().iter().map(|(rows, _, _)| rows.len()).collect();
+    let sizes: Vec<usize> = model.inputs.borrow().iter().map(|input| input.rows.len()).collect();
     assert_eq!((sizes, snapshot.forwards, snapshot.evaluated), (vec![3, 3, 1], 3, 7));
-    assert!(model.inputs.borrow().iter().all(|(_, times, _)| times.iter().all(|&time| time == 1.0)));
+    assert!(model.inputs.borrow().iter().all(|input| input.times.iter().all(|&time| time == 1.0)));
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! What holds for every strategy on every canvas.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::float_cmp, reason = "these numbers are exact")]
+
 mod common;
 
 use common::{MASK, Tiny, hashed, vocabulary};

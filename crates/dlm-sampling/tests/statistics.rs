@@ -1,5 +1,7 @@
 //! Draws against the laws they should follow. Seeds are fixed; bounds are stated.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use common::{constant, vocabulary};

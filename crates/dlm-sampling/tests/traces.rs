@@ -1,5 +1,7 @@
 //! Records of runs.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use common::{Fn, VOCABULARY, prompted, vocabulary};

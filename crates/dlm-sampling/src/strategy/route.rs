@@ -21,7 +21,7 @@ use crate::reverse::ReverseStep;
 /// settled, among the k lowest:      taken back, if `Remask` says so; else it keeps token and score
 /// ```
 ///
-/// With [`Remask::Never`] only noisy positions compete, as in MaskGIT (arXiv:2202.04200).
+/// With [`Remask::Never`] only noisy positions compete, as in `MaskGIT` (arXiv:2202.04200).
 ///
 /// # Source
 /// Zheng et al. 2023, arXiv:2302.05737 (top-k routing); Ye et al. 2023, arXiv:2308.12219, section 3 and

@@ -1,5 +1,6 @@
 //! Networks for tests.
 #![allow(dead_code, reason = "each test binary uses some of these")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
@@ -60,7 +61,7 @@ pub(crate) fn hashed(
     Fn { size: VOCABULARY, time_free, logits }
 }
 
-/// The finaliser of SplitMix64.
+/// The finaliser of `SplitMix64`.
 pub(crate) fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -108,7 +109,7 @@ impl Denoiser for Tiny {
         let ids: Vec<i32> = input.ids.iter().map(|&id| id as i32).collect();
         let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [rows * len]), &device);
         let words = self.embedding.clone().select(0, ids).reshape([rows, len, Self::WIDTH]);
-        let x = words + self.position.clone().slice([0..len]).unsqueeze();
+        let x = words + self.position.clone().narrow(0, 0, len).unsqueeze();
         let pad = input.pad.map_or_else(|| vec![false; rows * len], <[bool]>::to_vec);
         let pad = Tensor::<2, Bool>::from_data(TensorData::new(pad, [rows, len]), &device);
         let scores = x.clone().matmul(self.query.clone().unsqueeze()).matmul(x.clone().swap_dims(1, 2));

@@ -28,14 +28,14 @@ fn trainer<O: Objective<Toy>>(objective: O, dropout: f64, config: TrainConfig) -
 fn a_toy_learns_to_repeat_its_prompt() {
     let _alone = alone();
     let mut trainer = trainer(diffusion(), 0.0, config(200));
-    let valid = batches(49, 16);
+    let valid = batches(24, 8);
     let loss =
         |model: &Toy| validation_loss(&model.clone(), &all_masked(), valid.epoch(0), 1).expect("a loss");
     let before = loss(&trainer.evaluated());
     let summary = trainer.run(Hooks::new()).expect("a run");
     let after = loss(&trainer.evaluated());
     assert_eq!((summary.steps, summary.stopped_early), (200, false));
-    assert!(before > 2.0 && after < 0.6 * before, "{before} to {after}");
+    assert!(before > 2.0 && after < 1.6, "{before} to {after}");
 }
 
 #[test]

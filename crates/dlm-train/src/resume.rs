@@ -109,7 +109,7 @@ fn same_run(folder: &Path, state: &State, config: &TrainConfig, data: u64) -> Re
     Ok(())
 }
 
-/// A configuration as it comes back from a file: serde_json may change the last bit of a number.
+/// A configuration as it comes back from a file: `serde_json` may change the last bit of a number.
 fn as_read(config: &TrainConfig) -> Result<TrainConfig, Error> {
     let read = serde_json::to_string(config).and_then(|text| serde_json::from_str(&text));
     read.map_err(|error| Error::io("write", checkpoint::STATE)(std::io::Error::other(error)))

@@ -111,7 +111,7 @@ fn token_batches_stay_in_their_budget_and_are_full() {
     let epoch: Vec<Batch> = batches.epoch(0).collect::<Result<_, _>>().expect("batches");
     let sizes: Vec<usize> = epoch.iter().map(|batch| batch.rows() * batch.len()).collect();
     assert!(sizes.iter().all(|&size| size <= 60), "{sizes:?}");
-    let pads = epoch.iter().flat_map(|batch| batch.pad()).filter(|&&pad| pad).count();
+    let pads = epoch.iter().flat_map(Batch::pad).filter(|&&pad| pad).count();
     let all: usize = sizes.iter().sum();
     assert!(pads * 20 < all, "{pads} of {all} tokens are padding");
     let lengths: BTreeMap<usize, usize> = epoch.iter().map(|batch| (batch.len(), batch.rows())).collect();

@@ -125,7 +125,9 @@ fn interleaved_trainers_do_what_each_does_alone() {
         let mut mine = trainer(diffusion(), 0.3, TrainConfig { seed, ..config(6) });
         for _ in 0..6 {
             mine.step().expect("a step");
-            others.iter_mut().for_each(|other| drop(other.step().expect("a step")));
+            for other in &mut others {
+                other.step().expect("a step");
+            }
         }
         bits(mine.model())
     };

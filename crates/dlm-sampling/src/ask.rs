@@ -170,7 +170,6 @@ impl<'a> Question<'a> {
             for &position in &row.at {
                 asked.places.push((row.index, position));
                 asked.tokens.push(row.ids[position]);
-                asked.noisy.push(self.canvas.noisy(row.index)[position]);
                 if !self.needs.candidate.is_deterministic() {
                     asked.uniforms.push(draws.uniform(position) as f32);
                 }

@@ -146,10 +146,8 @@ impl<'a> Proposal<'a> {
 pub(crate) struct Asked {
     /// (row of the canvas, position).
     pub(crate) places: Vec<(usize, usize)>,
-    /// The token that stands there; meaningless where it is noise.
+    /// The token that stands there; the mask, which is impossible, where it is noise.
     pub(crate) tokens: Vec<TokenId>,
-    /// Whether it is noise.
-    pub(crate) noisy: Vec<bool>,
     /// Uniform in [0, 1): the draw of the candidate.
     pub(crate) uniforms: Vec<f32>,
 }
@@ -227,11 +225,11 @@ pub(crate) fn read(answers: Vec<(Asked, Reduced)>, needs: &Needs) -> Result<Vec<
     for (asked, data) in questions.iter().zip(data.chunks_exact(2)) {
         let mut tokens = data[0].iter::<i64>();
         let mut numbers = data[1].iter::<f32>();
-        for (&(row, position), &noisy) in asked.places.iter().zip(&asked.noisy) {
+        for &(row, position) in &asked.places {
             let mut number = |wanted: bool| wanted.then(|| numbers.next().unwrap_or(f32::NAN));
             let log_p = number(true).unwrap_or(f32::NAN);
-            let current = number(needs.current).map(|log_p| if noisy { f32::NEG_INFINITY } else { log_p });
-            let (entropy, margin) = (number(needs.entropy), number(needs.margin));
+            let (current, entropy) = (number(needs.current), number(needs.entropy));
+            let margin = number(needs.margin);
             let token = tokens.next().unwrap_or_default() as TokenId;
             if !log_p.is_finite() {
                 return Err(Error::NonFinite { row, position });
@@ -240,4 +238,22 @@ pub(crate) fn read(answers: Vec<(Asked, Reduced)>, needs: &Needs) -> Result<Vec<
         }
     }
     Ok(guesses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn impossible_words_are_not_drawn_even_at_the_ends() {
+        let p = [0.0_f32, 0.25, 0.0, 0.75, 0.0];
+        let cases = [(0.0, 1), (0.2, 1), (0.2499, 1), (0.2501, 3), (0.9999, 3), (1.0, 3)];
+        for (u, expected) in cases {
+            let shifted = Tensor::<2>::from_floats([p.map(|p| (p / 0.75).ln())], &Device::default());
+            let argmax = Tensor::<2, Int>::from_ints([[3]], &Device::default());
+            let token = draw(&shifted, &argmax, 1.0, &[u]).into_scalar::<i64>();
+            assert_eq!(token, expected, "u = {u}");
+        }
+    }
 }

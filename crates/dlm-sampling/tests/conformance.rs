@@ -7,7 +7,7 @@ mod common;
 
 use common::{Fn, constant, with_log_p};
 use dlm_core::{Denoiser, TokenId, Vocabulary};
-use dlm_sampling::strategy::{Rate, Remask, Route, Ties};
+use dlm_sampling::strategy::{Llada, Rate, Remask, Route, Ties};
 use dlm_sampling::{Canvas, Snapshot, reverse, uniform};
 
 const SIZE: usize = 128;
@@ -80,6 +80,37 @@ fn cond_cosine_follows_the_table() {
 fn cond_linear_follows_the_table() {
     let scores = [-0.1, -0.2, -0.4, -0.5, -0.4, -0.2];
     check("reparam-cond-deterministic-linear", ["MbMdMM", "MMcdMf", "aycdMf", "aycdef"], scores, -0.3);
+}
+
+/// After the second of three linear steps (k = 2, 1, 0) on three tokens: the first token is written at -0.5
+/// and then the least sure, at `second`.
+fn doubted(remask: Remask, second: f64) -> Vec<bool> {
+    let scores = [[-0.5, -1.0, -2.0], [second, -0.05, -0.1]];
+    let logits = move |_: &[TokenId], position: usize, time: f64| {
+        let step = ((1.0 - time) * 3.0).round() as usize;
+        with_log_p(SIZE, MASK, 70, scores[step.min(1)][position - 1])
+    };
+    let model = Fn { size: SIZE, time_free: false, logits };
+    let canvas = Canvas::prompted(&[[]], &[3], &vocabulary()).unwrap();
+    let route = Route::new(remask, Rate::Linear);
+    let end = reverse(&model, &route, canvas, uniform(3).take(2), 0).finish().unwrap();
+    end.noisy(0)[1..4].to_vec()
+}
+
+#[test]
+fn cond_takes_back_only_what_has_become_less_sure() {
+    assert_eq!(doubted(Remask::Always, -0.4), [true, false, false]);
+    assert_eq!(doubted(Remask::IfLessSure, -0.4), [false; 3]);
+    assert_eq!(doubted(Remask::IfLessSure, -0.6), [true, false, false]);
+}
+
+#[test]
+fn llada_commits_its_quota_of_the_surest() {
+    let canvas = Canvas::prompted(&[[]], &[6], &vocabulary()).unwrap();
+    let (model, strategy) = (scripted(), Llada::low_confidence());
+    let run = reverse(&model, &strategy, canvas, uniform(STEPS), 0);
+    let canvases: Vec<String> = run.map(|snapshot| spell(&snapshot.unwrap())).collect();
+    assert_eq!(canvases, ["MbMdMM", "MbcdMf", "abcdMf", "abcdef"]);
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn run(model: &dyn Denoiser, strategy: &dyn ReverseStep, canvas: &Canvas, plan: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn context_stays_and_no_noise_is_left(

@@ -260,6 +260,27 @@ mod tests {
     }
 
     #[test]
+    fn noise_in_the_ranks_fades_with_the_rate() -> Result<(), Error> {
+        let guess = |position| Guess {
+            position,
+            token: 3,
+            log_p: -0.1 * position as f32,
+            entropy: None,
+            margin: None,
+            current: None,
+        };
+        let guesses: Vec<Guess> = (0..40).map(guess).collect();
+        let lowest = |tau: f64, rate: f64| -> Result<Vec<bool>, Error> {
+            let route = Route::new(Remask::Always, Rate::Linear).with_tau(tau)?;
+            let mut rng = dlm_core::CounterRng::new(0).row(dlm_core::Purpose::Rule, 0);
+            Ok(route.lowest(&guesses, 20, rate, &mut rng))
+        };
+        assert_ne!(lowest(5.0, 1.0)?, lowest(0.0, 1.0)?);
+        assert_eq!(lowest(5.0, 1e-6)?, lowest(0.0, 1.0)?);
+        Ok(())
+    }
+
+    #[test]
     fn names_are_read_and_written() -> Result<(), Error> {
         for name in [
             "reparam-cond-deterministic-linear",

@@ -20,6 +20,8 @@
 //! mean log-probability -0.34
 //! ```
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::error::Error;
 
 use burn::tensor::{Device, Tensor, TensorData};

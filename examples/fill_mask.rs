@@ -12,6 +12,8 @@
 //!   ...
 //! ```
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::error::Error;
 
 use burn::tensor::{Device, activation::softmax};

@@ -8,6 +8,8 @@
 //! cargo run --release --example pretrain_mlm -- [steps, default 300] [folder, default out/g2p-mlm]
 //! ```
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 mod g2p;
 
 use std::error::Error;
@@ -22,11 +24,19 @@ use dlm::train::{
     init_seeded, validation_loss,
 };
 use g2p::Pair;
+use serde_json::json;
+
+/// Training on a CPU allocates and frees a tensor an operation; the system allocator would return each to
+/// the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const MASK_RATIO: f64 = 0.3;
-const BATCH: usize = 128;
+const BATCH_TOKENS: usize = 2048;
 const PEAK_LR: f64 = 2e-3;
 const SEED: u64 = 1;
+/// The id of the unknown word.
+const UNKNOWN: usize = 1;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -37,10 +47,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let vocabulary = g2p::vocabulary()?;
     let device = Device::default().autodiff();
     let config = g2p::network(vocabulary.size);
-    println!("{} words, {} parameters, {steps} steps of {BATCH}", vocabulary.size, config.param_counts().total());
+    println!(
+        "{} words, {} parameters, {steps} steps of {BATCH_TOKENS} tokens",
+        vocabulary.size,
+        config.param_counts().total()
+    );
 
     let batches = |split| -> Result<Batches, Box<dyn Error>> {
-        Ok(Batches::new(rows(&g2p::pairs(split)?, &vocabulary)?, vocabulary, BatchSize::Sequences(BATCH), SEED)?)
+        Ok(Batches::new(
+            rows(&g2p::pairs(split)?, &vocabulary)?,
+            vocabulary,
+            BatchSize::Tokens(BATCH_TOKENS),
+            SEED,
+        )?)
     };
     let valid = batches("valid")?;
     let objective = Diffusion::mlm(vocabulary.mask, MASK_RATIO)?;
@@ -78,7 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let summary = trainer.run(hooks)?;
 
     let tokenizer = folder.join("tokenizer.json");
-    fs::write(&tokenizer, g2p::tokenizer_json())?;
+    fs::write(&tokenizer, tokenizer_json(&vocabulary))?;
     Checkpoint::write(&trainer.evaluated(), &folder, Some(&tokenizer))?;
     let nats = summary.best.map_or(f64::NAN, |(_, loss)| loss);
     println!("validation cross-entropy {nats:.3} nats a masked token; written to {}", folder.display());
@@ -92,4 +111,24 @@ fn rows(pairs: &[Pair], vocabulary: &Vocabulary) -> Result<Vec<Sequence>, dlm::c
         Sequence::new(row.ids().to_vec(), maskable)
     };
     g2p::task(pairs, vocabulary).into_iter().map(row).collect()
+}
+
+/// A `tokenizer.json` of the vocabulary: words are separated by spaces.
+fn tokenizer_json(vocabulary: &Vocabulary) -> String {
+    let words = g2p::words();
+    let added: Vec<_> = (0..words.len())
+        .filter(|&id| id == UNKNOWN || vocabulary.is_special(id as u32))
+        .map(|id| {
+            json!({"id": id, "content": words[id], "single_word": false, "lstrip": false, "rstrip": false,
+                   "normalized": false, "special": true})
+        })
+        .collect();
+    let vocab: serde_json::Map<_, _> =
+        words.iter().enumerate().map(|(id, word)| (word.clone(), json!(id))).collect();
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": words[UNKNOWN]},
+    })
+    .to_string()
 }

@@ -9,6 +9,10 @@
 //!
 //! The last line of standard output is one JSON object.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
+#[path = "g2p/decode.rs"]
+mod decode;
 mod g2p;
 #[path = "g2p/picture.rs"]
 mod picture;
@@ -21,6 +25,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
+use decode::{Decoding, oracle, phoneme_error_rate};
 use dlm::core::loss::Rdm;
 use dlm::core::schedule::Linear;
 use dlm::core::{Forward, Prior, Times, Vocabulary};
@@ -32,8 +37,13 @@ use dlm::train::{
     AdamW, BatchSize, Batches, Decay, Diffusion, Hooks, LrSchedule, Metrics, TrainConfig, Trainer, Warmup,
     init_seeded,
 };
-use g2p::{Decoding, Pair, oracle, phoneme_error_rate};
+use g2p::Pair;
 use picture::Curve;
+
+/// Training on a CPU allocates and frees a tensor an operation; the system allocator would return each to
+/// the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const STEPS: u64 = 350;
 const LENGTH_STEPS: u64 = 150;
@@ -44,6 +54,8 @@ const LENGTH_BEAM: usize = 3;
 const LONGEST: usize = 24;
 const TEST_WORDS: usize = 1000;
 const SEED: u64 = 7;
+/// Made by `pretrain_mlm`.
+const PRETRAINED: &str = "assets/g2p-mlm";
 const OUT: &str = "out/quickstart";
 
 /// What a finished run leaves behind.
@@ -65,7 +77,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let device = Device::default();
-    let trained = if Path::new(OUT).join("model").is_dir() { load(&device)? } else { quickstart(steps, begin)? };
+    let trained =
+        if Path::new(OUT).join("model").is_dir() { load(&device)? } else { quickstart(steps, begin)? };
     pronounce(&trained, &words, begin)
 }
 
@@ -75,9 +88,9 @@ fn quickstart(steps: u64, begin: Instant) -> Result<Trained, Box<dyn Error>> {
     let test = &test[..TEST_WORDS.min(test.len())];
     println!("1. data      {} words to learn from, {} held out ({})", train.len(), test.len(), g2p::DATA);
 
-    let (masked, report) = Checkpoint::open(g2p::PRETRAINED)?.load(&device)?;
+    let (masked, report) = Checkpoint::open(PRETRAINED)?.load(&device)?;
     let parameters = masked.config().param_counts().total();
-    println!("2. model     masked LM of {parameters} parameters from {}: {report}", g2p::PRETRAINED);
+    println!("2. model     masked LM of {parameters} parameters from {}: {report}", PRETRAINED);
     let training = device.clone().autodiff();
     let fresh = g2p::network(vocabulary.size).init(&training)?;
     let fresh = init_seeded(|_| fresh, &training, SEED);
@@ -101,7 +114,9 @@ fn quickstart(steps: u64, begin: Instant) -> Result<Trained, Box<dyn Error>> {
     let predicted = phoneme_error_rate(&adapted, test, &guessed)?;
     println!("   adapted, {DECODING_STEPS} steps                  {many:.3}");
     println!("   adapted, 1 step                    {one:.3}");
-    println!("   adapted, {DECODING_STEPS} steps, lengths predicted {predicted:.3}   (the others know the length)");
+    println!(
+        "   adapted, {DECODING_STEPS} steps, lengths predicted {predicted:.3}   (the others know the length)"
+    );
     println!("   scratch, {DECODING_STEPS} steps                  {baseline:.3}");
 
     println!("6. look      words appear surest first; a word taken back is red");
@@ -116,7 +131,13 @@ fn quickstart(steps: u64, begin: Instant) -> Result<Trained, Box<dyn Error>> {
 }
 
 /// Diffusive adaptation: the paper's objective, with its label smoothing when training from scratch.
-fn adapt(name: &str, model: Encoder, smoothing: f64, train: &[Pair], steps: u64) -> Result<Encoder, Box<dyn Error>> {
+fn adapt(
+    name: &str,
+    model: Encoder,
+    smoothing: f64,
+    train: &[Pair],
+    steps: u64,
+) -> Result<Encoder, Box<dyn Error>> {
     let vocabulary = g2p::vocabulary()?;
     let forward = Forward::new(Linear, Prior::Absorbing { mask: vocabulary.mask });
     let loss = Rdm::linear(DIFFUSION_TIMES)?.with_label_smoothing(smoothing)?;
@@ -143,7 +164,11 @@ fn run(steps: u64, peak: f64) -> TrainConfig {
     }
 }
 
-fn learn_lengths(model: &Encoder, train: &[Pair], vocabulary: &Vocabulary) -> Result<LengthHead, Box<dyn Error>> {
+fn learn_lengths(
+    model: &Encoder,
+    train: &[Pair],
+    vocabulary: &Vocabulary,
+) -> Result<LengthHead, Box<dyn Error>> {
     let examples: Vec<_> = train.iter().map(|pair| (pair.letters.clone(), pair.phonemes.len())).collect();
     let config = length_head(model);
     let size = BatchSize::Sequences(2 * BATCH);
@@ -155,7 +180,11 @@ fn length_head(model: &Encoder) -> LengthHeadConfig {
     LengthHeadConfig::of(model.config()).with_classes(LONGEST)
 }
 
-fn guess_lengths(model: &Encoder, head: &LengthHead, pairs: &[Pair]) -> Result<Vec<Vec<usize>>, Box<dyn Error>> {
+fn guess_lengths(
+    model: &Encoder,
+    head: &LengthHead,
+    pairs: &[Pair],
+) -> Result<Vec<Vec<usize>>, Box<dyn Error>> {
     let prompts: Vec<_> = pairs.iter().map(|pair| pair.letters.clone()).collect();
     Ok(predict_lengths(model, head, &prompts, &g2p::vocabulary()?, LENGTH_BEAM)?)
 }
@@ -170,8 +199,9 @@ fn show(model: &Encoder, test: &[Pair], vocabulary: &Vocabulary) -> Result<(), B
     for pair in longest.into_iter().take(3) {
         let canvas = Canvas::prompted(&[&pair.letters], &[pair.phonemes.len()], vocabulary)?;
         let response = canvas.editable(0)[0]..canvas.editable(0)[0] + pair.phonemes.len();
-        let (canvas, trace) = Trace::run(reverse(model, &Route::paper(), canvas, uniform(DECODING_STEPS), 0))?;
-        println!("\n{}", pair.spelling);
+        let (canvas, trace) =
+            Trace::run(reverse(model, &Route::paper(), canvas, uniform(DECODING_STEPS), 0))?;
+        println!("\n{}", spell(&words, &pair.letters).replace(' ', ""));
         print!("{}", trace.render(0, |id| words[id as usize].clone(), style));
         println!("   should be {}", spell(&words, &pair.phonemes));
         let spoken = canvas.response(0).iter().map(|&id| words[id as usize].clone()).collect::<Vec<_>>();
@@ -181,7 +211,10 @@ fn show(model: &Encoder, test: &[Pair], vocabulary: &Vocabulary) -> Result<(), B
     let curves = [curve("adapted from the masked LM", "adapted")?, curve("from scratch", "scratch")?];
     let path = Path::new(OUT).join("quickstart.svg");
     picture::draw(&path, &curves, &trace, &spoken, response)?;
-    println!("\nwritten: {} (loss curves, generation order), {OUT}/model (the adapted network)", path.display());
+    println!(
+        "\nwritten: {} (loss curves, generation order), {OUT}/model (the adapted network)",
+        path.display()
+    );
     Ok(())
 }
 
@@ -200,7 +233,7 @@ fn metrics(name: &str) -> std::path::PathBuf {
 
 fn save(model: &Encoder, head: &LengthHead) -> Result<(), Box<dyn Error>> {
     let folder = Path::new(OUT).join("model");
-    let tokenizer = Path::new(g2p::PRETRAINED).join("tokenizer.json");
+    let tokenizer = Path::new(PRETRAINED).join("tokenizer.json");
     Checkpoint::write(model, &folder, Some(&tokenizer))?;
     head.clone().save_file(folder.join("length_head"))?;
     Ok(())
@@ -217,19 +250,24 @@ fn load(device: &Device) -> Result<Trained, Box<dyn Error>> {
 /// Decodes words from the command line.
 fn pronounce(trained: &Trained, words: &[String], begin: Instant) -> Result<(), Box<dyn Error>> {
     let pair = |word: &String| -> Result<Pair, Box<dyn Error>> {
-        Ok(Pair { spelling: word.clone(), letters: g2p::letters(word)?, phonemes: Vec::new() })
+        Ok(Pair { letters: g2p::letters(word)?, phonemes: Vec::new() })
     };
     let pairs: Vec<Pair> = words.iter().map(pair).collect::<Result<_, _>>()?;
     let guess = |pairs: &[Pair]| guess_lengths(&trained.model, &trained.head, pairs);
-    let spoken = g2p::pronounce(&trained.model, &pairs, &Decoding { steps: DECODING_STEPS, lengths: &guess })?;
+    let spoken =
+        decode::pronounce(&trained.model, &pairs, &Decoding { steps: DECODING_STEPS, lengths: &guess })?;
     let names = g2p::words();
     let spoken: Vec<String> = spoken.iter().map(|ids| spell(&names, ids)).collect();
     for (word, spoken) in words.iter().zip(&spoken) {
         println!("{word:<20} {spoken}");
     }
-    let answers: serde_json::Map<_, _> = words.iter().cloned().zip(spoken.into_iter().map(Into::into)).collect();
+    let answers: serde_json::Map<_, _> =
+        words.iter().cloned().zip(spoken.into_iter().map(Into::into)).collect();
     let seconds = begin.elapsed().as_secs_f64();
-    println!("{}", serde_json::json!({"task": "cmudict spelling to phonemes", "words": answers, "seconds": seconds}));
+    println!(
+        "{}",
+        serde_json::json!({"task": "cmudict spelling to phonemes", "words": answers, "seconds": seconds})
+    );
     Ok(())
 }
 

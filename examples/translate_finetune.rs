@@ -10,6 +10,8 @@
 //! FOLDER is a Hugging Face folder of a BERT, RoBERTa or XLM-R encoder with `tokenizer.json`; TSV files
 //! hold `German<TAB>English` lines.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,9 +27,15 @@ use dlm::sampling::{Route, length, reverse, uniform};
 use dlm::train::data::{Example, Limit, Record, read_tsv, sequences, tokenise};
 use dlm::train::metrics::Bleu;
 use dlm::train::{
-    AdamW, BatchSize, Batches, Better, Decay, Diffusion, Foreign, Hooks, LrSchedule, TrainConfig, Trainer, Warmup,
+    AdamW, BatchSize, Batches, Better, Decay, Diffusion, Foreign, Hooks, LrSchedule, TrainConfig, Trainer,
+    Warmup,
 };
 use tokenizers::Tokenizer;
+
+/// Training on a CPU allocates and frees a tensor an operation; the system allocator would return each to
+/// the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Finetunes a multilingual encoder into a diffusion LM that translates.
 #[derive(Parser)]
@@ -137,7 +145,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("   {}\n     -> {english}\n     == {}", record.prompt, record.response);
     }
     let (oracle, predicted) = (bleu(&oracle, &test), bleu(&predicted, &test));
-    println!("   BLEU, 13a, lower-cased: {oracle:.2} with the reference's length, {predicted:.2} with predicted ones");
+    println!(
+        "   BLEU, 13a, lower-cased: {oracle:.2} with the reference's length, {predicted:.2} with predicted ones"
+    );
     println!(
         "{{\"task\":\"German to English\",\"metric\":\"BLEU (13a, lower-cased)\",\"value\":{predicted:.2},\
          \"oracle_length\":{oracle:.2},\"steps\":{},\"seconds\":{:.0}}}",
@@ -250,7 +260,8 @@ impl Translator<'_> {
 }
 
 fn bleu(hypotheses: &[String], records: &[Record]) -> f64 {
-    let pairs = hypotheses.iter().zip(records).map(|(english, record)| (english.as_str(), record.response.as_str()));
+    let pairs =
+        hypotheses.iter().zip(records).map(|(english, record)| (english.as_str(), record.response.as_str()));
     Bleu { lowercase: true, ..Bleu::default() }.corpus(pairs).score
 }
 

@@ -129,9 +129,11 @@ impl Pipeline {
         steps: usize,
         seed: u64,
     ) -> Result<Vec<Answer>, Error> {
-        let name = |index| move |error| match error {
-            Error::Tokenizer { reason, .. } => Error::Tokenizer { index, reason },
-            other => other,
+        let name = |index| {
+            move |error| match error {
+                Error::Tokenizer { reason, .. } => Error::Tokenizer { index, reason },
+                other => other,
+            }
         };
         let prompts: Vec<Vec<TokenId>> = prompts
             .iter()
@@ -142,7 +144,10 @@ impl Pipeline {
         let (canvas, candidates) = length::expand(&prompts, lengths, &self.vocabulary)?;
         let canvas = reverse(&self.model, strategy, canvas, uniform(steps), seed).finish()?;
         let best = candidates.best(&canvas)?;
-        best.into_iter().enumerate().map(|(index, row)| self.answer(&canvas, row).map_err(name(index))).collect()
+        best.into_iter()
+            .enumerate()
+            .map(|(index, row)| self.answer(&canvas, row).map_err(name(index)))
+            .collect()
     }
 
     fn answer(&self, canvas: &Canvas, row: usize) -> Result<Answer, Error> {

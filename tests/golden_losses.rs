@@ -1,5 +1,8 @@
 //! Loss values and gradients against `tools/golden/losses.py`: f64, written from the published equations.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::float_cmp, reason = "these numbers are exact")]
+
 use burn::tensor::{Device, Tensor};
 use dlm::core::loss::{Mlm, Nelbo, Rdm, Reduction, Weighting, forbid, nll, nll_per_token};
 use dlm::core::schedule::{Cosine, Linear, Polynomial};
@@ -109,7 +112,10 @@ fn every_loss_equals_its_published_equation() {
             for (n, &i) in noised.at().iter().enumerate() {
                 for v in 0..7 {
                     let (got, expected) = (f64::from(got[n * 7 + v]), flat[i * 7 + v]);
-                    assert!((got - expected).abs() < 1e-5, "{case}: position {i}, word {v}: {got} {expected}");
+                    assert!(
+                        (got - expected).abs() < 1e-5,
+                        "{case}: position {i}, word {v}: {got} {expected}"
+                    );
                 }
             }
         }

@@ -3,18 +3,25 @@
 use std::error::Error;
 use std::path::Path;
 
-use dlm::sampling::{Change, Trace};
+use dlm::sampling::Change;
+use dlm::sampling::trace::Trace;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 /// A named loss curve: (step, loss).
-pub struct Curve {
-    pub name: &'static str,
-    pub points: Vec<(f64, f64)>,
+pub(crate) struct Curve {
+    pub(crate) name: &'static str,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// Draws both panels into an SVG file.
-pub fn draw(path: &Path, curves: &[Curve], trace: &Trace, words: &[String], response: std::ops::Range<usize>) -> Result<(), Box<dyn Error>> {
+pub(crate) fn draw(
+    path: &Path,
+    curves: &[Curve],
+    trace: &Trace,
+    words: &[String],
+    response: std::ops::Range<usize>,
+) -> Result<(), Box<dyn Error>> {
     let root = SVGBackend::new(path, (1000, 420)).into_drawing_area();
     root.fill(&WHITE)?;
     let (left, right) = root.split_horizontally(520);
@@ -46,7 +53,12 @@ fn losses(area: &DrawingArea<SVGBackend, Shift>, curves: &[Curve]) -> Result<(),
 }
 
 /// One column a position of the response, one row a decoding step; darker is surer, white is noise.
-fn order(area: &DrawingArea<SVGBackend, Shift>, trace: &Trace, words: &[String], response: std::ops::Range<usize>) -> Result<(), Box<dyn Error>> {
+fn order(
+    area: &DrawingArea<SVGBackend, Shift>,
+    trace: &Trace,
+    words: &[String],
+    response: std::ops::Range<usize>,
+) -> Result<(), Box<dyn Error>> {
     let (steps, width) = (trace.len() as i32, response.len() as i32);
     let mut chart = ChartBuilder::on(area)
         .caption("generation order (step by position)", ("sans-serif", 18))
@@ -55,7 +67,13 @@ fn order(area: &DrawingArea<SVGBackend, Shift>, trace: &Trace, words: &[String],
         .y_label_area_size(34)
         .build_cartesian_2d(0..width, steps..0)?;
     let label = |position: &i32| words.get(*position as usize).cloned().unwrap_or_default();
-    chart.configure_mesh().disable_mesh().x_labels(words.len()).x_label_formatter(&label).y_desc("step").draw()?;
+    chart
+        .configure_mesh()
+        .disable_mesh()
+        .x_labels(words.len())
+        .x_label_formatter(&label)
+        .y_desc("step")
+        .draw()?;
     let mut sure = vec![None; response.len()];
     let events: Vec<_> = trace.events(0).collect();
     for step in 0..trace.len() {

@@ -1,5 +1,8 @@
 //! The forward process against its definition: who may become noise, how often, and given what.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::float_cmp, reason = "these numbers are exact")]
+
 use dlm_core::schedule::{Cosine, Linear, Polynomial};
 use dlm_core::{
     Batch, CounterRng, Error, Forward, Noised, Prior, Purpose, Schedule, Sequence, Times, Vocabulary,

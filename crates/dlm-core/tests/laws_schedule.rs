@@ -1,5 +1,8 @@
 //! The laws of `Schedule`, over every implementation.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::float_cmp, reason = "these numbers are exact")]
+
 use dlm_core::Schedule;
 use dlm_core::schedule::{Cosine, Geometric, Linear, Polynomial};
 use proptest::prelude::*;

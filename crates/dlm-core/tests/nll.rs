@@ -1,5 +1,8 @@
 //! `nll` and `nll_chunked` against the same sum written naively on the tape.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::float_cmp, reason = "these numbers are exact")]
+
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Distribution, Int, Tensor, Tolerance};
 use dlm_core::loss::{Mlm, Nelbo, Rdm, Reduction, Weighting, forbid, nll, nll_chunked, nll_per_token};

@@ -47,7 +47,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const STEPS: u64 = 350;
 const LENGTH_STEPS: u64 = 150;
-const BATCH: usize = 64;
+/// Letters, phonemes and special tokens of a batch: about 60 words. Coupling doubles them.
+const BATCH_TOKENS: usize = 1024;
 const DIFFUSION_TIMES: usize = 50;
 const DECODING_STEPS: usize = 10;
 const LENGTH_BEAM: usize = 3;
@@ -95,7 +96,7 @@ fn quickstart(steps: u64, begin: Instant) -> Result<Trained, Box<dyn Error>> {
     let fresh = g2p::network(vocabulary.size).init(&training)?;
     let fresh = init_seeded(|_| fresh, &training, SEED);
 
-    println!("3. adapt     {steps} steps of {BATCH} words with the RDM loss, from the masked LM ...");
+    println!("3. adapt     {steps} steps of {BATCH_TOKENS} tokens with the RDM loss, from the masked LM ...");
     let adapted = adapt("adapted", masked.train(), 0.0, &train, steps)?;
     println!("   scratch   ... and the same from random weights");
     let scratch = adapt("scratch", fresh, 0.1, &train, steps)?;
@@ -142,7 +143,8 @@ fn adapt(
     let forward = Forward::new(Linear, Prior::Absorbing { mask: vocabulary.mask });
     let loss = Rdm::linear(DIFFUSION_TIMES)?.with_label_smoothing(smoothing)?;
     let objective = Diffusion::new(forward, Times::grid(DIFFUSION_TIMES)?, loss).coupled();
-    let batches = Batches::new(g2p::task(train, &vocabulary), vocabulary, BatchSize::Sequences(BATCH), SEED)?;
+    let batches =
+        Batches::new(g2p::task(train, &vocabulary), vocabulary, BatchSize::Tokens(BATCH_TOKENS), SEED)?;
     let mut trainer = Trainer::new(model, objective, batches, run(steps, 1e-3))?;
     trainer.run(Hooks::new().progress().log_every(10).metrics(metrics(name)))?;
     Ok(trainer.evaluated())
@@ -171,7 +173,7 @@ fn learn_lengths(
 ) -> Result<LengthHead, Box<dyn Error>> {
     let examples: Vec<_> = train.iter().map(|pair| (pair.letters.clone(), pair.phonemes.len())).collect();
     let config = length_head(model);
-    let size = BatchSize::Sequences(2 * BATCH);
+    let size = BatchSize::Tokens(BATCH_TOKENS);
     let hooks = Hooks::new().progress();
     Ok(train_lengths(model, &config, &examples, vocabulary, size, run(LENGTH_STEPS, 1e-3), hooks)?)
 }

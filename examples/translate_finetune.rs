@@ -255,7 +255,7 @@ impl Translator<'_> {
 
     fn decode(&self, ids: &[TokenId]) -> Result<String, Box<dyn Error>> {
         let ids: Vec<TokenId> = ids.iter().copied().filter(|&id| !self.vocabulary.is_special(id)).collect();
-        Ok(self.tokenizer.decode(&self.map.restore(&ids)?, true)?)
+        Ok(self.tokenizer.decode(&self.map.restore(&ids)?, true).map_err(|error| error.to_string())?)
     }
 }
 

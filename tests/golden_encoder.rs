@@ -175,6 +175,22 @@ fn saved_folders_load_with_the_same_logits() {
 }
 
 #[test]
+fn pickles_cut_short_are_refused_wherever_the_cut_is() {
+    for format in ["bert_bin", "bert_bin_legacy"] {
+        let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cut-{format}"));
+        std::fs::create_dir_all(&target).unwrap();
+        std::fs::copy(fixture(format).join("config.json"), target.join("config.json")).unwrap();
+        let bytes = std::fs::read(fixture(format).join("pytorch_model.bin")).unwrap();
+        let cuts = (0..40).map(|part| bytes.len() * part / 40).chain([1, 2, bytes.len() - 1]);
+        for cut in cuts {
+            std::fs::write(target.join("pytorch_model.bin"), &bytes[..cut]).unwrap();
+            let loaded = Checkpoint::open(&target).unwrap().load(&Device::default());
+            assert!(loaded.is_err(), "{format} cut at {cut} of {}", bytes.len());
+        }
+    }
+}
+
+#[test]
 fn masks_are_filled_as_upstream_fills_them() {
     let checkpoint = Checkpoint::open(folder("assets/sapiens-vh")).unwrap();
     let (model, _) = checkpoint.load(&Device::default()).unwrap();

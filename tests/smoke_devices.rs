@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::float_cmp, reason = "these numbers are exact")]
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, Tolerance};
 use dlm::core::{Denoiser, DenoiserInput, Sequence, Vocabulary};
 use dlm::models::{Checkpoint, Encoder};

@@ -13,8 +13,13 @@ const EOS: &[&str] = &["</s>", "[SEP]", "<eos>"];
 const MASK: &[&str] = &["<mask>", "[MASK]"];
 
 /// Reads a `tokenizer.json` and checks that a network of `vocab_size` words has a row for each id.
+///
+/// What the file says of padding and truncation is dropped: sentence-embedding models fill every text up
+/// to 128 tokens, which a network that is not told would read as text.
 pub(crate) fn read(path: &Path, vocab_size: usize) -> Result<Tokenizer, Error> {
-    let tokenizer = Tokenizer::from_file(path).map_err(|reason| Error::damaged(path, reason))?;
+    let mut tokenizer = Tokenizer::from_file(path).map_err(|reason| Error::damaged(path, reason))?;
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).map_err(|reason| Error::damaged(path, reason))?;
     match tokenizer.get_vocab(true).into_values().max() {
         Some(highest) if highest as usize >= vocab_size => {
             Err(Error::TokenizerTooLarge { highest, vocab_size })

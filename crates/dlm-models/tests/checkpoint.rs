@@ -235,6 +235,22 @@ fn a_tokenizer_must_be_one_and_fit() {
 }
 
 #[test]
+fn a_tokenizer_neither_pads_nor_truncates() {
+    let folder = sound("padding");
+    let path = write_tokenizer(&folder, &["<s>", "<pad>", "</s>", "<unk>", "<mask>"]);
+    let text = fs::read_to_string(&path).expect("written");
+    let padding = r#""padding":{"strategy":{"Fixed":8},"direction":"Right","pad_to_multiple_of":null,"pad_id":1,"pad_type_id":0,"pad_token":"<pad>"}"#;
+    let truncation =
+        r#""truncation":{"direction":"Right","max_length":1,"strategy":"LongestFirst","stride":0}"#;
+    let text = text.replace(r#""padding":null"#, padding).replace(r#""truncation":null"#, truncation);
+    assert!(text.contains("Fixed") && text.contains("LongestFirst"));
+    fs::write(&path, text).expect("writable");
+    let tokenizer = Checkpoint::open(&folder).expect("there").tokenizer().expect("sound").expect("there");
+    assert!(tokenizer.get_padding().is_none() && tokenizer.get_truncation().is_none());
+    assert_eq!(tokenizer.encode("<s>", true).expect("a word").get_ids(), [0]);
+}
+
+#[test]
 fn trimming_keeps_the_logits_of_the_words_that_stay() {
     for family in [Family::Bert, Family::Roberta] {
         let full = Vocabulary::new(13, 0, 1, 2, 12).expect("valid");

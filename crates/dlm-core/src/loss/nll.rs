@@ -1,4 +1,4 @@
-use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData, s};
+use burn::tensor::{Device, FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, s};
 
 use super::{Weighting, Weights};
 use crate::denoiser::Decoder;
@@ -18,7 +18,8 @@ use crate::sequence::TokenId;
 /// If `logits` does not have one row for each noisy position.
 ///
 /// # Numerics
-/// First order only: the gradient is a constant to automatic differentiation.
+/// First order only: the gradient is a constant to automatic differentiation. Label smoothing averages
+/// log p over all words, so it has no meaning on logits that went through [`forbid`].
 ///
 /// # Example
 /// ```
@@ -43,7 +44,7 @@ pub fn nll(logits: Tensor<2>, noised: &Noised, weighting: &impl Weighting) -> Te
     }
     let weights = weighting.weights(noised);
     let (loss, gradient) =
-        value_and_gradient(logits.clone().detach().cast(burn::tensor::FloatDType::F32), &targets, &weights);
+        value_and_gradient(logits.clone().detach().cast(FloatDType::F32), &targets, &weights);
     let gradient = gradient.cast(logits.dtype());
     attach(loss, [(logits, gradient)])
 }
@@ -115,7 +116,7 @@ pub fn nll_chunked(
 /// # Panics
 /// If the lengths differ.
 pub fn nll_per_token(logits: Tensor<2>, targets: &[TokenId]) -> Tensor<1> {
-    let logits = logits.detach().cast(burn::tensor::FloatDType::F32);
+    let logits = logits.detach().cast(FloatDType::F32);
     let index = index(targets, &logits.device());
     let (shifted, _, sum) = exponentials(logits);
     (sum.log() - shifted.gather(1, index)).squeeze_dim(1)

@@ -119,7 +119,7 @@ impl Checkpoint {
         Ok((model, report))
     }
 
-    /// Reads the tokenizer, if the folder has one.
+    /// Reads the tokenizer, if the folder has one. It neither pads nor truncates, whatever its file says.
     ///
     /// # Errors
     /// [`Error::Damaged`] for a file that is no tokenizer; [`Error::TokenizerTooLarge`] if it does not fit

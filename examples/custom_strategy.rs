@@ -45,7 +45,7 @@ impl ReverseStep for SecondThoughts {
             said.guesses().iter().partition(|guess| row.is_noisy(guess.position));
         let surest = noisy.iter().map(|guess| guess.log_p).fold(f32::MIN, f32::max);
         for guess in noisy {
-            if step.is_last() || guess.log_p == surest || guess.log_p > self.write_above.ln() {
+            if step.is_last() || guess.log_p >= surest || guess.log_p > self.write_above.ln() {
                 row.commit(guess.position, guess.token, guess.log_p);
             }
         }

@@ -57,6 +57,7 @@ const TEST_WORDS: usize = 1000;
 const SEED: u64 = 7;
 /// Made by `pretrain_mlm`.
 const PRETRAINED: &str = "assets/g2p-mlm";
+const TASK: &str = "cmudict spelling to phonemes";
 const OUT: &str = "out/quickstart";
 
 /// What a finished run leaves behind.
@@ -91,7 +92,7 @@ fn quickstart(steps: u64, begin: Instant) -> Result<Trained, Box<dyn Error>> {
 
     let (masked, report) = Checkpoint::open(PRETRAINED)?.load(&device)?;
     let parameters = masked.config().param_counts().total();
-    println!("2. model     masked LM of {parameters} parameters from {}: {report}", PRETRAINED);
+    println!("2. model     masked LM of {parameters} parameters from {PRETRAINED}: {report}");
     let training = device.clone().autodiff();
     let fresh = g2p::network(vocabulary.size).init(&training)?;
     let fresh = init_seeded(|_| fresh, &training, SEED);
@@ -122,12 +123,12 @@ fn quickstart(steps: u64, begin: Instant) -> Result<Trained, Box<dyn Error>> {
 
     println!("6. look      words appear surest first; a word taken back is red");
     show(&adapted, test, &vocabulary)?;
-    println!(
-        "{{\"task\":\"cmudict spelling to phonemes\",\"metric\":\"phoneme error rate\",\"value\":{many:.4},\
-         \"baseline\":{baseline:.4},\"one_step\":{one:.4},\"predicted_lengths\":{predicted:.4},\"steps\":{steps},\
-         \"seconds\":{:.1}}}",
-        begin.elapsed().as_secs_f64()
-    );
+    let seconds = begin.elapsed().as_secs_f64();
+    let summary = serde_json::json!({
+        "task": TASK, "metric": "phoneme error rate", "value": many, "baseline": baseline, "one_step": one,
+        "predicted_lengths": predicted, "words": test.len(), "steps": steps, "seconds": seconds,
+    });
+    println!("{summary}");
     Ok(Trained { model: adapted, head })
 }
 
@@ -266,10 +267,7 @@ fn pronounce(trained: &Trained, words: &[String], begin: Instant) -> Result<(), 
     let answers: serde_json::Map<_, _> =
         words.iter().cloned().zip(spoken.into_iter().map(Into::into)).collect();
     let seconds = begin.elapsed().as_secs_f64();
-    println!(
-        "{}",
-        serde_json::json!({"task": "cmudict spelling to phonemes", "words": answers, "seconds": seconds})
-    );
+    println!("{}", serde_json::json!({"task": TASK, "words": answers, "seconds": seconds}));
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Encoders against Hugging Face transformers: every logit and six gradients of tiny random networks of
 //! each family (`tools/golden/encoder.py`), and a published antibody model (`tools/golden/sapiens_to_hf.py`).
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and tell what it saw")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -51,9 +53,10 @@ impl Golden {
         let key = |name: &str| format!("{prefix}{name}");
         let ids: Vec<TokenId> = self.ints(&key("input_ids")).iter().map(|&id| id as TokenId).collect();
         let shape: [usize; 2] = self.0[&key("input_ids")].shape().dims();
-        let pad: Vec<bool> = match self.0.contains_key(&key("attention_mask")) {
-            true => self.ints(&key("attention_mask")).iter().map(|&seen| seen == 0).collect(),
-            false => vec![false; ids.len()],
+        let pad: Vec<bool> = if self.0.contains_key(&key("attention_mask")) {
+            self.ints(&key("attention_mask")).iter().map(|&seen| seen == 0).collect()
+        } else {
+            vec![false; ids.len()]
         };
         let at: Vec<usize> = (0..ids.len()).filter(|&i| !pad[i]).collect();
         let ours = model.logits(&DenoiserInput::new(&ids, shape, &at).with_pad(&pad));

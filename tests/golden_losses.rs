@@ -36,7 +36,7 @@ fn noised(inputs: &Value, kind: &str, times: &[f64]) -> (Noised, Tensor<2>) {
         .collect();
     let batch = Batch::new(&sequences, &vocabulary).unwrap();
     let noisy: Vec<bool> = xt[..times.len()].concat().iter().map(|&id| id == 6).collect();
-    let noised = Noised::with_noise(&batch, times, noisy, Prior::Absorbing { mask: 6 }).unwrap();
+    let noised = Noised::with_noise(&batch, times, &noisy, Prior::Absorbing { mask: 6 }).unwrap();
     let values: Vec<f32> = rows(&inputs["logits"], |row| row.as_array().unwrap().clone())
         .concat()
         .concat()

@@ -1,5 +1,7 @@
 //! The paper's decoder, token for token and score for score, on the traces of `tools/golden/rdm_trace.py`.
 
+#![allow(clippy::float_cmp, reason = "scores are copied, not computed")]
+
 use std::error::Error;
 
 use burn::tensor::{Device, Tensor, TensorData};

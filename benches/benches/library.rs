@@ -1,5 +1,7 @@
 //! The library without a network: noise, losses, and one reverse step over constant logits.
 
+#![allow(clippy::unwrap_used, reason = "a bench may panic")]
+
 use std::hint::black_box;
 
 use burn::tensor::{Device, Distribution, Tensor};
@@ -8,7 +10,7 @@ use dlm::core::loss::{nll, nll_chunked};
 use dlm::core::schedule::Linear;
 use dlm::core::{CounterRng, Decoder, Forward, Prior, Times, Vocabulary};
 use dlm::sampling::strategy::{Ancestral, Llada};
-use dlm::sampling::{Canvas, ReverseStep, Route, reverse, uniform};
+use dlm::sampling::{Candidate, Canvas, ReverseStep, Route, reverse, uniform};
 use dlm_benches::{Constant, MASK, batch, half_noised, loss};
 
 fn noise(c: &mut Criterion) {
@@ -54,7 +56,7 @@ fn steps(c: &mut Criterion) {
     let device = Device::default();
     let strategies: [(&str, Box<dyn ReverseStep>); 3] = [
         ("route", Box::new(Route::paper())),
-        ("ancestral", Box::new(Ancestral::new(Linear))),
+        ("ancestral", Box::new(Ancestral::new(Linear, Candidate::SAMPLED))),
         ("llada", Box::new(Llada::low_confidence())),
     ];
     let mut group = c.benchmark_group("one reverse step, constant logits");

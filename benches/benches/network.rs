@@ -1,5 +1,7 @@
 //! The encoder: forward passes and training steps.
 
+#![allow(clippy::unwrap_used, reason = "a bench may panic")]
+
 use burn::tensor::Device;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dlm::core::{Denoiser, DenoiserInput};

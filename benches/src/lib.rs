@@ -57,8 +57,8 @@ pub fn batch(rows: usize, len: usize, vocab_size: usize) -> Batch {
 /// Never: flags and times fit the batch.
 #[allow(clippy::unwrap_used)]
 pub fn half_noised(batch: &Batch) -> Noised {
-    let noisy = (0..batch.ids().len()).map(|at| (at % batch.len()) % 2 == 1).collect();
-    Noised::with_noise(batch, &vec![0.5; batch.rows()], noisy, Prior::Absorbing { mask: MASK }).unwrap()
+    let noisy: Vec<bool> = (0..batch.ids().len()).map(|at| (at % batch.len()) % 2 == 1).collect();
+    Noised::with_noise(batch, &vec![0.5; batch.rows()], &noisy, Prior::Absorbing { mask: MASK }).unwrap()
 }
 
 /// Σ 2·CE / (B·L) at t = 1/2: the loss of `tools/peers/train_step.py`.

@@ -9,14 +9,18 @@ use dlm::train::metrics::error_rate;
 
 use crate::g2p::{Pair, vocabulary};
 
+/// The lengths that may be chosen from, for each word.
+pub(crate) type Lengths = Result<Vec<Vec<usize>>, Box<dyn Error>>;
+
 /// How a network is asked: how many steps, and which lengths it may choose from for each word.
 pub(crate) struct Decoding<'a> {
     pub(crate) steps: usize,
-    pub(crate) lengths: &'a dyn Fn(&[Pair]) -> Result<Vec<Vec<usize>>, Box<dyn Error>>,
+    pub(crate) lengths: &'a dyn Fn(&[Pair]) -> Lengths,
 }
 
 /// The reference's lengths: what the paper calls oracle length.
-pub(crate) fn oracle(pairs: &[Pair]) -> Result<Vec<Vec<usize>>, Box<dyn Error>> {
+#[allow(clippy::unnecessary_wraps, reason = "predicted lengths can fail")]
+pub(crate) fn oracle(pairs: &[Pair]) -> Lengths {
     Ok(pairs.iter().map(|pair| vec![pair.phonemes.len()]).collect())
 }
 

@@ -27,7 +27,7 @@ pub struct Forward<S> {
     prior: Prior,
 }
 
-/// The routing probabilities of the exact posterior q(x_s | x_t, x₀).
+/// The routing probabilities of the exact posterior `q(x_s | x_t, x₀)`.
 ///
 /// ```text
 /// x_t = x₀:  q = λ₁·x_t + (1 − λ₁)·q_noise
@@ -63,9 +63,9 @@ impl<S: Schedule> Forward<S> {
     /// [`Error::Length`] unless there is one time a row; [`Error::OutOfDomain`] for a time outside
     /// [0, 1].
     pub fn noise(&self, batch: &Batch, times: &[f64], rng: &CounterRng) -> Result<Noised, Error> {
-        self.check(batch, times)?;
+        check_times(batch, times)?;
         let noisy = self.draw(batch, times, rng, Purpose::Noise);
-        Ok(Noised::new(batch, times.to_vec(), noisy, self.prior))
+        Ok(Noised::new(batch, times.to_vec(), &noisy, self.prior))
     }
 
     /// Draws x_t1 and x_t2, `t1 ≥ t2`, of every row so that the noise of the second is part of the noise
@@ -84,15 +84,15 @@ impl<S: Schedule> Forward<S> {
         rng: &CounterRng,
     ) -> Result<Noised, Error> {
         let (late, early): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
-        self.check(batch, &late)?;
-        self.check(batch, &early)?;
+        check_times(batch, &late)?;
+        check_times(batch, &early)?;
         for &(t1, t2) in pairs {
             in_domain(t2 <= t1, "t2 of a coupled pair", "at most t1", t2)?;
         }
         let first = self.draw(batch, &late, rng, Purpose::Noise);
         let fresh = self.draw(batch, &early, rng, Purpose::Coupling);
         let mut second = fresh;
-        for (row, &(t1, t2)) in pairs.iter().enumerate().filter(|(_, (t1, t2))| t1 != t2) {
+        for (row, &(t1, t2)) in pairs.iter().enumerate().filter(|(_, (t1, t2))| t2 < t1) {
             let denoise = self.schedule.denoise_prob(t1, t2);
             let mut row_rng = rng.row(Purpose::Coupling, batch.key(row));
             for position in 0..batch.len() {
@@ -100,11 +100,11 @@ impl<S: Schedule> Forward<S> {
                 second[i] = first[i] && row_rng.uniform(position) >= denoise;
             }
         }
-        let doubled = Noised::new(batch, late, first, self.prior);
-        Ok(doubled.stack(Noised::new(batch, early, second, self.prior)))
+        let doubled = Noised::new(batch, late, &first, self.prior);
+        Ok(doubled.stack(Noised::new(batch, early, &second, self.prior)))
     }
 
-    /// λ₁ and λ₂ of q(x_s | x_t, x₀) for a clean token that is `xt`.
+    /// λ₁ and λ₂ of `q(x_s | x_t, x₀)` for a clean token that is `xt`.
     ///
     /// # Errors
     /// [`Error::OutOfDomain`] unless `0 ≤ s < t ≤ 1`.
@@ -121,11 +121,6 @@ impl<S: Schedule> Forward<S> {
         Ok(Posterior { lambda1, lambda2: self.schedule.denoise_prob(t, s) })
     }
 
-    fn check(&self, batch: &Batch, times: &[f64]) -> Result<(), Error> {
-        same_length("times of a batch", batch.rows(), times.len())?;
-        times.iter().try_for_each(|&t| check_time(t).map(drop))
-    }
-
     fn draw(&self, batch: &Batch, times: &[f64], rng: &CounterRng, purpose: Purpose) -> Vec<bool> {
         let mut noisy = vec![false; batch.maskable().len()];
         for (row, (&t, noisy)) in times.iter().zip(noisy.chunks_exact_mut(batch.len())).enumerate() {
@@ -138,6 +133,11 @@ impl<S: Schedule> Forward<S> {
         }
         noisy
     }
+}
+
+fn check_times(batch: &Batch, times: &[f64]) -> Result<(), Error> {
+    same_length("times of a batch", batch.rows(), times.len())?;
+    times.iter().try_for_each(|&t| check_time(t).map(drop))
 }
 
 fn check_time(t: f64) -> Result<f64, Error> {
@@ -161,19 +161,19 @@ impl Noised {
     ///
     /// # Errors
     /// [`Error::Length`] unless there is a time for each row and a flag for each position.
-    pub fn with_noise(batch: &Batch, times: &[f64], noisy: Vec<bool>, prior: Prior) -> Result<Self, Error> {
+    pub fn with_noise(batch: &Batch, times: &[f64], noisy: &[bool], prior: Prior) -> Result<Self, Error> {
         same_length("times of a batch", batch.rows(), times.len())?;
         same_length("noise flags of a batch", batch.ids().len(), noisy.len())?;
         Ok(Self::new(batch, times.to_vec(), noisy, prior))
     }
 
-    fn new(batch: &Batch, times: Vec<f64>, noisy: Vec<bool>, prior: Prior) -> Self {
+    fn new(batch: &Batch, times: Vec<f64>, noisy: &[bool], prior: Prior) -> Self {
         let Prior::Absorbing { mask } = prior;
         let corrupt = |(&id, &noisy): (&TokenId, &bool)| if noisy { mask } else { id };
         let count = |row: &[bool]| row.iter().filter(|&&maskable| maskable).count();
         Self {
             x0: batch.ids().to_vec(),
-            xt: batch.ids().iter().zip(&noisy).map(corrupt).collect(),
+            xt: batch.ids().iter().zip(noisy).map(corrupt).collect(),
             pad: batch.pad().to_vec(),
             times,
             maskable: batch.maskable().chunks_exact(batch.len()).map(count).collect(),

@@ -23,7 +23,7 @@ fn noised() -> Noised {
     for i in [0, 2, 3, 8, 9, 11] {
         noisy[i] = batch.maskable()[i];
     }
-    Noised::with_noise(&batch, &[0.5, 0.9], noisy, Prior::Absorbing { mask: 10 }).unwrap()
+    Noised::with_noise(&batch, &[0.5, 0.9], &noisy, Prior::Absorbing { mask: 10 }).unwrap()
 }
 
 /// Deterministic numbers that need no device generator.
@@ -146,7 +146,7 @@ fn huge_logits_stay_finite_and_no_noise_costs_nothing() {
 
     let vocabulary = Vocabulary::new(V, 0, 1, 2, 10).unwrap();
     let batch = Batch::new(&[Sequence::whole(vec![3])], &vocabulary).unwrap();
-    let clean = Noised::with_noise(&batch, &[0.1], vec![false], Prior::Absorbing { mask: 10 }).unwrap();
+    let clean = Noised::with_noise(&batch, &[0.1], &[false], Prior::Absorbing { mask: 10 }).unwrap();
     let empty = Tensor::<2>::random([0, V], Distribution::Default, &Device::default());
     assert_eq!(nll(empty, &clean, &Mlm).into_scalar::<f32>(), 0.0);
 }

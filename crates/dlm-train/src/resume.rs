@@ -18,7 +18,7 @@ const EMA: &str = "ema.bpk";
 
 impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// Writes a checkpoint of this step into `folder` and returns its path. See
-    /// [`checkpoint`](crate::checkpoint) for what is there and how it is kept whole.
+    /// [`checkpoint`] for what is there and how it is kept whole.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if the last step's loss or gradient was: such a model is not worth keeping.

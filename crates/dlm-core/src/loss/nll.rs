@@ -29,7 +29,7 @@ use crate::sequence::TokenId;
 /// let vocabulary = Vocabulary::new(4, 0, 1, 2, 3)?;
 /// let batch = Batch::new(&[Sequence::whole(vec![0, 2])], &vocabulary)?;
 /// let prior = Prior::Absorbing { mask: 3 };
-/// let noised = Noised::with_noise(&batch, &[0.5], vec![true, false], prior)?;
+/// let noised = Noised::with_noise(&batch, &[0.5], &[true, false], prior)?;
 /// // A network that knows nothing pays ln 4 nats.
 /// let loss = nll(Tensor::zeros([1, 4], &Device::flex()), &noised, &Mlm);
 /// assert!((loss.into_scalar::<f32>() - 4.0_f32.ln()).abs() < 1e-6);

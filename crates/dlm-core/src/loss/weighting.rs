@@ -94,7 +94,7 @@ impl Reduction {
 /// let vocabulary = Vocabulary::new(10, 0, 1, 2, 9)?;
 /// let batch = Batch::new(&[Sequence::whole(vec![3, 4])], &vocabulary)?;
 /// let prior = Prior::Absorbing { mask: 9 };
-/// let noised = Noised::with_noise(&batch, &[0.2], vec![true, false], prior)?;
+/// let noised = Noised::with_noise(&batch, &[0.2], &[true, false], prior)?;
 /// // k = 10 of T = 50: λ = T − (k − 1) = 41, over one row of two tokens.
 /// assert_eq!(Rdm::linear(50)?.weights(&noised).target, [20.5]);
 /// # Ok::<(), dlm_core::Error>(())

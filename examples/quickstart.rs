@@ -45,7 +45,7 @@ use picture::Curve;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const STEPS: u64 = 350;
+const STEPS: u64 = 160;
 const LENGTH_STEPS: u64 = 150;
 /// Letters, phonemes and special tokens of a batch: about 60 words. Coupling doubles them.
 const BATCH_TOKENS: usize = 1024;
@@ -53,7 +53,7 @@ const DIFFUSION_TIMES: usize = 50;
 const DECODING_STEPS: usize = 10;
 const LENGTH_BEAM: usize = 3;
 const LONGEST: usize = 24;
-const TEST_WORDS: usize = 1000;
+const TEST_WORDS: usize = 500;
 const SEED: u64 = 7;
 /// Made by `pretrain_mlm`.
 const PRETRAINED: &str = "assets/g2p-mlm";
@@ -123,10 +123,11 @@ fn quickstart(steps: u64, begin: Instant) -> Result<Trained, Box<dyn Error>> {
 
     println!("6. look      words appear surest first; a word taken back is red");
     show(&adapted, test, &vocabulary)?;
-    let seconds = begin.elapsed().as_secs_f64();
+    let short = |number: f64| (number * 1e4).round() / 1e4;
+    let seconds = begin.elapsed().as_secs_f64().round();
     let summary = serde_json::json!({
-        "task": TASK, "metric": "phoneme error rate", "value": many, "baseline": baseline, "one_step": one,
-        "predicted_lengths": predicted, "words": test.len(), "steps": steps, "seconds": seconds,
+        "task": TASK, "metric": "phoneme error rate", "value": short(many), "baseline": short(baseline), "one_step": short(one),
+        "predicted_lengths": short(predicted), "words": test.len(), "steps": steps, "seconds": seconds,
     });
     println!("{summary}");
     Ok(Trained { model: adapted, head })
@@ -146,7 +147,7 @@ fn adapt(
     let objective = Diffusion::new(forward, Times::grid(DIFFUSION_TIMES)?, loss).coupled();
     let batches =
         Batches::new(g2p::task(train, &vocabulary), vocabulary, BatchSize::Tokens(BATCH_TOKENS), SEED)?;
-    let mut trainer = Trainer::new(model, objective, batches, run(steps, 1e-3))?;
+    let mut trainer = Trainer::new(model, objective, batches, run(steps, 2e-3))?;
     trainer.run(Hooks::new().progress().log_every(10).metrics(metrics(name)))?;
     Ok(trainer.evaluated())
 }

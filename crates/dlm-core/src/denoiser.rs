@@ -2,7 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 
-use crate::sequence::TokenId;
+use crate::error::{Error, same_length};
+use crate::sequence::{TokenId, check_ids};
 
 /// Which positions a position may look at, padding aside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,6 +71,31 @@ impl<'a> DenoiserInput<'a> {
     pub fn with_attention(self, attention: Attention<'a>) -> Self {
         Self { attention, ..self }
     }
+
+    /// Checks the input against a network of `vocab_size` words and at most `max_len` tokens a row.
+    ///
+    /// # Errors
+    /// [`Error::UnknownToken`], [`Error::TooLong`], [`Error::NoPosition`] for an asked position outside
+    /// the batch, [`Error::Length`] unless each row has its prefix.
+    pub fn check(&self, vocab_size: usize, max_len: Option<usize>) -> Result<(), Error> {
+        let [rows, len] = self.shape;
+        for row in 0..rows {
+            let span = row * len..(row + 1) * len;
+            check_ids(row, &self.ids[span.clone()], vocab_size)?;
+            let padding = self.pad.map_or(0, |pad| pad[span].iter().filter(|&&pad| pad).count());
+            let got = len - padding;
+            if let Some(most) = max_len.filter(|&most| got > most) {
+                return Err(Error::TooLong { row, got, most });
+            }
+        }
+        if let Some(&at) = self.at.iter().find(|&&at| at >= rows * len) {
+            return Err(Error::NoPosition { at, len: rows * len });
+        }
+        match self.attention {
+            Attention::Full => Ok(()),
+            Attention::Prefix(prefixes) => same_length("prefixes of a batch", rows, prefixes.len()),
+        }
+    }
 }
 
 /// All that losses and samplers know of a network.
@@ -80,7 +106,22 @@ pub trait Denoiser {
     /// Where the network lives and its logits appear.
     fn device(&self) -> Device;
 
+    /// The tokens a row may have, padding not counted; `None` if the network knows no limit.
+    fn max_len(&self) -> Option<usize> {
+        None
+    }
+
+    /// Checks that the network can answer `input`. Losses and samplers ask before they ask for logits.
+    ///
+    /// # Errors
+    /// As [`DenoiserInput::check`], unless the network has rules of its own.
+    fn check(&self, input: &DenoiserInput<'_>) -> Result<(), Error> {
+        input.check(self.vocab_size(), self.max_len())
+    }
+
     /// Logits of `p_θ(x₀ | x_t)` at the positions `input.at`.
+    ///
+    /// May panic on an input that [`Denoiser::check`] refuses.
     ///
     /// # Shapes
     /// - returns: `[N, V]`, N = `input.at.len()`, in that order
@@ -99,6 +140,12 @@ impl<D: Denoiser + ?Sized> Denoiser for &D {
     }
     fn device(&self) -> Device {
         (**self).device()
+    }
+    fn max_len(&self) -> Option<usize> {
+        (**self).max_len()
+    }
+    fn check(&self, input: &DenoiserInput<'_>) -> Result<(), Error> {
+        (**self).check(input)
     }
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         (**self).logits(input)

@@ -48,6 +48,24 @@ pub enum Error {
         /// Number of words in the vocabulary.
         size: usize,
     },
+    /// A row has more tokens than the network has positions.
+    #[error("row {row} has {got} tokens, the network has positions for {most}")]
+    TooLong {
+        /// Row of the batch.
+        row: usize,
+        /// Its tokens, padding aside.
+        got: usize,
+        /// Tokens that fit.
+        most: usize,
+    },
+    /// Logits were asked at a position that the batch does not have.
+    #[error("logits asked at flat position {at} of a batch of {len}")]
+    NoPosition {
+        /// The offending flat position.
+        at: usize,
+        /// Positions in the batch, B · L.
+        len: usize,
+    },
     /// A batch needs at least one row with at least one token.
     #[error("{what} is empty")]
     Empty {

@@ -17,7 +17,7 @@ pub struct SelfAttention {
     pub(crate) key: Linear,
     pub(crate) value: Linear,
     pub(crate) output: Linear,
-    dropout: Dropout,
+    pub(crate) dropout: Dropout,
     heads: usize,
 }
 
@@ -35,12 +35,18 @@ impl SelfAttention {
     }
 
     /// # Shapes
-    /// - `input`: `[B, L, D]`
+    /// - `input`: `[B·L, D]`
+    /// - `shape`: `[B, L]`
     /// - `hidden`: who must not see whom, see [`hidden_mask`]
-    /// - returns: `[B, L, D]`
-    pub(crate) fn forward(&self, input: Tensor<3>, hidden: Option<&Tensor<4, Bool>>) -> Tensor<3> {
-        let [rows, len, width] = input.dims();
-        let split = |projected: Tensor<3>| {
+    /// - returns: `[B·L, D]`
+    pub(crate) fn forward(
+        &self,
+        input: Tensor<2>,
+        [rows, len]: [usize; 2],
+        hidden: Option<&Tensor<4, Bool>>,
+    ) -> Tensor<2> {
+        let [tokens, width] = input.dims();
+        let split = |projected: Tensor<2>| {
             projected.reshape([rows, len, self.heads, width / self.heads]).swap_dims(1, 2)
         };
         let query = split(self.query.forward(input.clone()));
@@ -52,7 +58,7 @@ impl SelfAttention {
             // The default scale is 1/√(D/H). Naming one would cost GPUs their fused kernels.
             attention(query, key, value, hidden.cloned(), None, AttentionModuleOptions::default())
         };
-        self.output.forward(mixed.swap_dims(1, 2).reshape([rows, len, width]))
+        self.output.forward(mixed.swap_dims(1, 2).reshape([tokens, width]))
     }
 
     fn drops_out(&self, query: &Tensor<4>) -> bool {

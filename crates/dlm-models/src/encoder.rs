@@ -11,8 +11,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, LayerNorm, Linear};
 use burn::tensor::activation::{gelu, gelu_approximate, relu, silu};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, s};
-use dlm_core::sequence::check_ids;
-use dlm_core::{Attention, Decoder, Denoiser, DenoiserInput, Factored};
+use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
 use crate::attention::{SelfAttention, hidden_mask};
 use crate::config::{Activation, EncoderConfig, Family};
@@ -94,36 +93,16 @@ impl Encoder {
         Self { config, ..self }
     }
 
-    /// Checks that the network can answer `input`.
-    ///
-    /// # Errors
-    /// [`dlm_core::Error::UnknownToken`] within [`Error::Core`] for an id outside the vocabulary,
-    /// [`Error::TooLong`] for a row with more tokens than positions, [`Error::NoPosition`] for an asked
-    /// position outside the batch, [`dlm_core::Error::Length`] unless each row has its prefix.
-    pub fn check(&self, input: &DenoiserInput<'_>) -> Result<(), Error> {
-        let [rows, len] = input.shape;
-        for row in 0..rows {
-            let span = row * len..(row + 1) * len;
-            check_ids(row, &input.ids[span.clone()], self.config.vocab_size)?;
-            let padding = input.pad.map_or(0, |pad| pad[span].iter().filter(|&&pad| pad).count());
-            let (got, most) = (len - padding, self.config.max_len());
-            if got > most {
-                return Err(Error::TooLong { row, got, most });
-            }
+    /// Sets both dropout rates, of the network and of its configuration.
+    #[must_use]
+    pub fn with_dropout(mut self, rate: f64) -> Self {
+        self.config = self.config.with_dropout(rate);
+        self.embeddings.dropout.prob = rate;
+        for layer in &mut self.layers {
+            layer.dropout.prob = rate;
+            layer.attention.dropout.prob = rate;
         }
-        if let Some(&at) = input.at.iter().find(|&&at| at >= rows * len) {
-            return Err(Error::NoPosition { at, len: rows * len });
-        }
-        match input.attention {
-            Attention::Prefix(prefixes) if prefixes.len() != rows => Err(dlm_core::Error::Length {
-                what: "prefixes of a batch",
-                expected: rows,
-                got: prefixes.len(),
-            }
-            .into()),
-            Attention::Full | Attention::Prefix(_) => Ok(()),
-            other => Err(Error::Unsupported { field: "attention", got: format!("{other:?}") }),
-        }
+        self
     }
 
     /// The last layer's output at every position.
@@ -132,14 +111,19 @@ impl Encoder {
     /// - returns: `[B, L, D]`; meaningless at padding
     ///
     /// # Panics
-    /// If [`Encoder::check`] fails, with its message.
+    /// If [`Denoiser::check`] fails, with its message.
     pub fn hidden(&self, input: &DenoiserInput<'_>) -> Tensor<3> {
         if let Err(error) = self.check(input) {
             panic!("{error}");
         }
+        let [rows, len] = input.shape;
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
         let embedded = self.embeddings.forward(input, self.config.first_position());
-        self.layers.iter().fold(embedded, |states, layer| layer.forward(states, hidden.as_ref()))
+        let states = self
+            .layers
+            .iter()
+            .fold(embedded, |states, layer| layer.forward(states, input.shape, hidden.as_ref()));
+        states.reshape([rows, len, self.config.hidden_size])
     }
 }
 
@@ -152,8 +136,12 @@ impl Denoiser for Encoder {
         self.embeddings.word.weight.val().device()
     }
 
+    fn max_len(&self) -> Option<usize> {
+        Some(self.config.max_len())
+    }
+
     /// # Panics
-    /// If [`Encoder::check`] fails, with its message.
+    /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         if input.at.is_empty() {
             return Tensor::zeros([0, self.config.vocab_size], &self.device());
@@ -168,15 +156,14 @@ impl Denoiser for Encoder {
 
 impl Factored for Encoder {
     /// # Panics
-    /// If [`Encoder::check`] fails, with its message.
+    /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         if input.at.is_empty() {
             return Tensor::zeros([0, self.config.hidden_size], &self.device());
         }
-        let hidden = self.hidden(input);
-        let [rows, len, width] = hidden.dims();
+        let hidden = self.hidden(input).flatten::<2>(0, 1);
         // Before the head: `[B, L, V]` must never exist.
-        let asked = hidden.reshape([rows * len, width]).select(0, indices(input.at, &self.device()));
+        let asked = hidden.select(0, indices(input.at, &self.device()));
         self.head.forward(asked)
     }
 
@@ -197,14 +184,17 @@ impl Embeddings {
         }
     }
 
-    fn forward(&self, input: &DenoiserInput<'_>, first_position: usize) -> Tensor<3> {
+    /// # Shapes
+    /// - returns: `[B·L, D]`
+    fn forward(&self, input: &DenoiserInput<'_>, first_position: usize) -> Tensor<2> {
         let device = self.word.weight.val().device();
         let upload = |ids: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(ids, input.shape), &device);
         let words = self.word.forward(upload(input.ids.iter().map(|&id| id as i32).collect()));
         let positions = self.position.forward(upload(position::ids(input, first_position)));
         let [_, width] = self.token_type.weight.val().dims();
         let token_type = self.token_type.weight.val().slice(s![0..1, ..]).reshape([1, 1, width]);
-        self.dropout.forward(self.norm.forward(words + positions + token_type))
+        let sum: Tensor<3> = words + positions + token_type;
+        self.dropout.forward(self.norm.forward(sum.flatten::<2>(0, 1)))
     }
 }
 
@@ -228,8 +218,20 @@ impl Layer {
         }
     }
 
-    pub(crate) fn forward(&self, input: Tensor<3>, hidden: Option<&Tensor<4, Bool>>) -> Tensor<3> {
-        let attended = self.dropout.forward(self.attention.forward(input.clone(), hidden));
+    /// Rows are laid end to end, because products of many small matrices are slower than one of a large
+    /// one.
+    ///
+    /// # Shapes
+    /// - `input`: `[B·L, D]`
+    /// - `shape`: `[B, L]`
+    /// - returns: `[B·L, D]`
+    pub(crate) fn forward(
+        &self,
+        input: Tensor<2>,
+        shape: [usize; 2],
+        hidden: Option<&Tensor<4, Bool>>,
+    ) -> Tensor<2> {
+        let attended = self.dropout.forward(self.attention.forward(input.clone(), shape, hidden));
         let input = self.attention_norm.forward(input + attended);
         let inner = self.activation.apply(self.inner.forward(input.clone()));
         let fed = self.dropout.forward(self.outer.forward(inner));

@@ -28,27 +28,9 @@ pub enum Error {
     /// `config.json` is not JSON, or a field is missing or of the wrong type.
     #[error("bad configuration: {0}")]
     ConfigJson(#[source] serde_json::Error),
-    /// A token id is not in the vocabulary.
+    /// Ids, lengths or positions that `dlm-core` refuses.
     #[error(transparent)]
     Core(#[from] dlm_core::Error),
-    /// A row has more tokens than the network has positions.
-    #[error("row {row} has {got} tokens, the network has positions for {most}")]
-    TooLong {
-        /// Row of the batch.
-        row: usize,
-        /// Its tokens, padding aside.
-        got: usize,
-        /// Tokens that fit.
-        most: usize,
-    },
-    /// Logits were asked at a position that the batch does not have.
-    #[error("logits asked at flat position {at} of a batch of {len}")]
-    NoPosition {
-        /// The offending flat position.
-        at: usize,
-        /// Positions in the batch, B · L.
-        len: usize,
-    },
     /// A checkpoint's folder is not there, or is not a folder.
     #[error("no folder {}", path.display())]
     NoFolder {

@@ -97,11 +97,12 @@ impl LengthHead {
     /// # Panics
     /// If there is not one flag for each position.
     pub fn logits(&self, features: Tensor<3>, pad: Option<&[bool]>) -> Tensor<2> {
-        let [rows, len, _] = features.dims();
+        let [rows, len, width] = features.dims();
         let device = features.device();
         let hidden = padding_mask(pad, [rows, len], self.heads, &device);
         let share = TensorData::new(shares(pad, [rows, len]), [rows, 1, len]);
-        let states = self.layer.forward(features, hidden.as_ref());
+        let states = self.layer.forward(features.flatten::<2>(0, 1), [rows, len], hidden.as_ref());
+        let states = states.reshape([rows, len, width]);
         let mean = Tensor::<3>::from_data(share, &device).matmul(states).squeeze_dim::<2>(1);
         self.outer.forward(self.inner.forward(mean).tanh())
     }

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, Tolerance, s};
 use dlm_core::{Attention, Denoiser, DenoiserInput, Factored, TokenId};
-use dlm_models::{Encoder, EncoderConfig, Error, Family};
+use dlm_models::{Encoder, EncoderConfig, Family};
 
 const PAD: TokenId = 1;
 
@@ -126,13 +126,13 @@ fn bad_input_is_refused() {
     let long = [3; 9];
     let refused = |input: &DenoiserInput<'_>| model.check(input).expect_err("bad input");
     let error = refused(&DenoiserInput::new(&long, [1, 9], &[]));
-    assert!(matches!(error, Error::TooLong { row: 0, got: 9, most: 8 }), "{error}");
+    assert!(matches!(error, dlm_core::Error::TooLong { row: 0, got: 9, most: 8 }), "{error}");
     let pad = [false, false, false, false, true, false, false, false, false];
     model.check(&DenoiserInput::new(&long, [1, 9], &[]).with_pad(&pad)).expect("eight tokens fit");
     let error = refused(&DenoiserInput::new(&[3, 11], [1, 2], &[]));
     assert_eq!(error.to_string(), "row 0, position 1: token id 11 is not below the vocabulary size 11");
     let error = refused(&DenoiserInput::new(&[3, 4], [1, 2], &[2]));
-    assert!(matches!(error, Error::NoPosition { at: 2, len: 2 }), "{error}");
+    assert!(matches!(error, dlm_core::Error::NoPosition { at: 2, len: 2 }), "{error}");
     let error = refused(&DenoiserInput::new(&[3, 4], [1, 2], &[]).with_attention(Attention::Prefix(&[])));
     assert_eq!(error.to_string(), "prefixes of a batch: expected 1, got 0");
 }

@@ -157,6 +157,7 @@ impl<'a> Question<'a> {
         if pad.contains(&true) {
             input = input.with_pad(&pad);
         }
+        model.check(&input).map_err(|error| in_canvas(error, rows))?;
         let logits = model.logits(&input);
         let (expected, got) = ([at.len(), model.vocab_size()], logits.dims());
         if got == expected { Ok(logits) } else { Err(Error::Logits { expected, got }) }
@@ -177,6 +178,16 @@ impl<'a> Question<'a> {
         }
         let reduced = proposal::reduce(logits, self.canvas.vocabulary().mask, self.needs, &asked);
         (asked, reduced)
+    }
+}
+
+/// An error about a row of a forward pass, as one about the row of the canvas that it was.
+fn in_canvas(error: dlm_core::Error, rows: &[Asking<'_>]) -> dlm_core::Error {
+    use dlm_core::Error::{TooLong, UnknownToken};
+    match error {
+        TooLong { row, got, most } => TooLong { row: rows[row].index, got, most },
+        UnknownToken { row, position, id, size } => UnknownToken { row: rows[row].index, position, id, size },
+        other => other,
     }
 }
 

@@ -63,7 +63,8 @@ pub struct Snapshot {
 /// addressed by (seed, row key, step number, position).
 ///
 /// # Errors
-/// Items are [`Error::Vocabulary`] if canvas and network count words differently, [`Error::NonFinite`],
+/// Items are [`Error::Vocabulary`] if canvas and network count words differently, [`Error::Core`] for what
+/// [`Denoiser::check`] refuses (a row longer than the network's positions), [`Error::NonFinite`],
 /// [`Error::Logits`] or [`Error::Device`] if the network misbehaves.
 pub fn reverse<'a, P: IntoIterator<Item = Step>>(
     model: &'a dyn Denoiser,

@@ -12,7 +12,7 @@ pub struct Weights {
 }
 
 /// A cross-entropy loss: from a noised batch to the weight of each noisy position.
-pub trait Weighting {
+pub trait Weighting: Send + Sync {
     /// The weights at `noised.at()`.
     fn weights(&self, noised: &Noised) -> Weights;
 }

@@ -56,6 +56,14 @@ impl<D: Denoiser> Denoiser for Counted<D> {
         self.inner.device()
     }
 
+    fn max_len(&self) -> Option<usize> {
+        self.inner.max_len()
+    }
+
+    fn check(&self, input: &DenoiserInput<'_>) -> Result<(), dlm_core::Error> {
+        self.inner.check(input)
+    }
+
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         self.forwards.fetch_add(1, Ordering::Relaxed);
         self.rows.fetch_add(input.shape[0], Ordering::Relaxed);

@@ -40,6 +40,14 @@ impl<D: Denoiser> Denoiser for Suppressed<D> {
         self.inner.device()
     }
 
+    fn max_len(&self) -> Option<usize> {
+        self.inner.max_len()
+    }
+
+    fn check(&self, input: &DenoiserInput<'_>) -> Result<(), dlm_core::Error> {
+        self.inner.check(input)
+    }
+
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         let logits = self.inner.logits(input);
         let bias = self.bias.clone().cast(logits.dtype());

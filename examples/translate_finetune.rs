@@ -23,6 +23,7 @@ use clap::Parser;
 use dlm::core::{TokenId, Vocabulary};
 use dlm::length::{predict_lengths, train_lengths};
 use dlm::models::{Checkpoint, Encoder, IdMap, LengthHead, LengthHeadConfig, Missing, vocabulary};
+use dlm::sampling::wrap::Threads;
 use dlm::sampling::{Route, length, reverse, uniform};
 use dlm::train::data::{Example, Limit, Record, read_tsv, sequences, tokenise};
 use dlm::train::metrics::Bleu;
@@ -61,8 +62,14 @@ struct Options {
     #[arg(long, default_value_t = 400)]
     length_steps: u64,
     /// Tokens of a batch, prompt, response and padding.
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 512)]
     tokens: usize,
+    /// Batches of a step, computed at once as far as there are processors.
+    #[arg(long, default_value_t = 2)]
+    accumulation: usize,
+    /// Dropout; with any, threads make runs differ.
+    #[arg(long, default_value_t = 0.0)]
+    dropout: f64,
     /// Highest learning rate.
     #[arg(long, default_value_t = 3e-4)]
     lr: f64,
@@ -111,7 +118,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let unknown = tokenizer.token_to_id("<unk>").or_else(|| tokenizer.token_to_id("[UNK]"));
     let map = IdMap::new(words, &full, unknown.ok_or("the tokenizer has no unknown word")?)?;
     map.save(options.out.join("id_map.json"))?;
-    let model = model.trimmed(&map)?;
+    let model = model.trimmed(&map)?.with_dropout(options.dropout);
     let examples: Vec<Example> = examples
         .iter()
         .map(|example| Example { prompt: map.trim(&example.prompt), response: map.trim(&example.response) })
@@ -175,8 +182,8 @@ fn adapt(
     let rows = sequences(examples, &vocabulary, limit)?;
     let batches = Batches::new(rows, vocabulary, BatchSize::Tokens(options.tokens), 1)?;
     let objective = Diffusion::paper(vocabulary.mask, DIFFUSION_TIMES)?.chunked(512)?;
-    let run = run(options.steps, options.lr);
-    let mut trainer = Trainer::new(model.train(), objective, batches, run)?;
+    let run = run(options.steps, options);
+    let mut trainer = Trainer::new(model.train(), objective, batches, run)?.with_threads(threads());
     let checkpoints = options.out.join("checkpoints");
     if checkpoints.is_dir() {
         trainer.resume(&checkpoints)?;
@@ -207,17 +214,21 @@ fn learn_lengths(
     let examples: Vec<_> = examples.iter().map(|e| (e.prompt.clone(), e.response.len())).collect();
     let config = LengthHeadConfig::of(model.config()).with_classes(128);
     let size = BatchSize::Tokens(options.tokens);
-    let (run, hooks) = (run(options.length_steps, options.lr), Hooks::new().progress());
+    let (run, hooks) = (run(options.length_steps, options), Hooks::new().progress());
     Ok(train_lengths(model, &config, &examples, &translator.vocabulary, size, run, hooks)?)
 }
 
-fn run(steps: u64, peak: f64) -> TrainConfig {
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn run(steps: u64, options: &Options) -> TrainConfig {
     TrainConfig {
         seed: 1,
         steps,
-        accumulation: 1,
+        accumulation: options.accumulation,
         lr: LrSchedule {
-            peak,
+            peak: options.lr,
             warmup: Warmup::Linear(steps.div_ceil(20)),
             decay: Decay::Cosine { end: steps, floor: 0.05 },
         },
@@ -245,7 +256,14 @@ impl Translator<'_> {
                 examples.iter().enumerate().map(|(i, e)| lengths(e, i)).collect::<Result<_, _>>()?;
             let prompts: Vec<&[TokenId]> = examples.iter().map(|e| e.prompt.as_slice()).collect();
             let (canvas, candidates) = length::expand(&prompts, &lengths, &self.vocabulary)?;
-            let canvas = reverse(model, &Route::paper(), canvas, uniform(self.decoding_steps), 0).finish()?;
+            let canvas = reverse(
+                &Threads::new(model, threads()),
+                &Route::paper(),
+                canvas,
+                uniform(self.decoding_steps),
+                0,
+            )
+            .finish()?;
             for row in candidates.best(&canvas)? {
                 english.push(self.decode(&canvas.response(row))?);
             }

@@ -33,6 +33,7 @@ pub fn train_lengths(
     let prompts = examples.iter().map(|(prompt, _)| question(prompt, vocabulary)).collect();
     let batches = Batches::new(prompts, *vocabulary, size, run.seed)?;
     let objective = |head: &LengthHead, batch: &Batch, _: &CounterRng| -> Result<Tensor<1>, train::Error> {
+        backbone.check(&input(batch))?;
         let features = backbone.hidden(&input(batch)).detach();
         let logits = head.logits(features, Some(batch.pad()));
         let classes = logits.dims()[1];

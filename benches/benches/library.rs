@@ -16,7 +16,7 @@ use dlm_benches::{Constant, MASK, batch, half_noised, loss};
 fn noise(c: &mut Criterion) {
     let mut group = c.benchmark_group("noise");
     for (rows, len) in [(64, 64), (128, 512)] {
-        let batch = batch(rows, len, 1000);
+        let batch = batch(0..rows, len, 1000);
         let forward = Forward::new(Linear, Prior::Absorbing { mask: MASK });
         let times = Times::grid(50).unwrap();
         let rng = CounterRng::new(1);
@@ -32,7 +32,7 @@ fn losses(c: &mut Criterion) {
     let mut group = c.benchmark_group("nll, forward and backward");
     group.sample_size(10);
     for (n, v, d) in [(512, 1000, 384), (512, 30_522, 384)] {
-        let noised = half_noised(&batch(8, 2 * n / 8, 1000));
+        let noised = half_noised(&batch(0..8, 2 * n / 8, 1000));
         let random = |shape| Tensor::<2>::random(shape, Distribution::Normal(0.0, 0.05), &device);
         let (features, weight) = (random([n, d]), random([v, d]));
         let decoder = |weight: Tensor<2>| Decoder { weight, bias: None };

@@ -41,7 +41,7 @@ fn training(c: &mut Criterion) {
     let mut group = c.benchmark_group("training step");
     group.sample_size(10);
     for (name, config) in sizes() {
-        let clean = batch(16, 32, VOCAB);
+        let clean = batch(0..16, 32, VOCAB);
         let model = config.with_dropout(0.0).init(&device).unwrap();
         let objective = Diffusion::paper(MASK, 50).unwrap();
         let source = move |_| Ok(clean.clone());

@@ -1,5 +1,7 @@
 //! What benches and the peer comparison share.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor};
 use dlm::core::loss::{Nelbo, Reduction};
 use dlm::core::schedule::Linear;
@@ -39,15 +41,15 @@ pub fn ids(rows: usize, len: usize, vocab_size: usize) -> Vec<TokenId> {
     (0..rows * len).map(|at| (5 + (7 * (at / len) + 13 * (at % len)) % (vocab_size - 5)) as TokenId).collect()
 }
 
-/// A batch of [`ids`], all maskable.
+/// Some rows of [`ids`] as a batch, all maskable.
 ///
 /// # Panics
 /// If `vocab_size` is below 6.
 #[allow(clippy::unwrap_used)]
-pub fn batch(rows: usize, len: usize, vocab_size: usize) -> Batch {
+pub fn batch(rows: Range<usize>, len: usize, vocab_size: usize) -> Batch {
     let vocabulary = Vocabulary::new(vocab_size, 2, 0, 3, MASK).unwrap();
-    let ids = ids(rows, len, vocab_size);
-    let rows: Vec<_> = ids.chunks(len).map(|row| Sequence::whole(row.to_vec())).collect();
+    let ids = ids(rows.end, len, vocab_size);
+    let rows: Vec<_> = ids.chunks(len).skip(rows.start).map(|row| Sequence::whole(row.to_vec())).collect();
     Batch::new(&rows, &vocabulary).unwrap()
 }
 

@@ -13,6 +13,7 @@ use burn::tensor::Device;
 use dlm::core::loss::nll;
 use dlm::core::{Batch, CounterRng, Denoiser, DenoiserInput};
 use dlm::models::{Checkpoint, Encoder};
+use dlm::sampling::wrap::Threads;
 use dlm::train::{AdamW, LrSchedule, TrainConfig, Trainer};
 use dlm_benches::{batch, half_noised, ids, loss};
 
@@ -34,7 +35,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 fn forward(folder: &Path, model: &Encoder) {
+    let model = Threads::new(model, threads());
     for (rows, len) in FORWARD {
         let ids = ids(rows, len, model.vocab_size());
         let at: Vec<usize> = (0..rows * len).collect();
@@ -49,7 +55,11 @@ fn forward(folder: &Path, model: &Encoder) {
 
 fn train(folder: &Path, model: &Encoder) -> Result<(), Box<dyn Error>> {
     for (rows, len) in TRAIN {
-        let clean = batch(rows, len, model.vocab_size());
+        // Equal parts of one batch: the mean of their losses is the batch's.
+        let parts = (1..=threads()).rev().find(|&n| rows.is_multiple_of(n)).unwrap_or(1);
+        let share = rows / parts;
+        let parts: Vec<Batch> =
+            (0..parts).map(|i| batch(i * share..(i + 1) * share, len, model.vocab_size())).collect();
         let objective = |model: &Encoder, batch: &Batch, _: &CounterRng| {
             let noised = half_noised(batch);
             Ok(nll(model.logits(&noised.input()), &noised, &loss()))
@@ -57,14 +67,15 @@ fn train(folder: &Path, model: &Encoder) -> Result<(), Box<dyn Error>> {
         let config = TrainConfig {
             seed: 0,
             steps: u64::MAX,
-            accumulation: 1,
+            accumulation: parts.len(),
             lr: LrSchedule::constant(1e-4),
             adamw: AdamW::default(),
             clip: None,
             ema: None,
         };
-        let source = move |_| Ok(clean.clone());
-        let mut trainer = Trainer::new(model.clone().train(), objective, source, config)?;
+        let source = move |index| Ok(parts[index as usize % parts.len()].clone());
+        let mut trainer =
+            Trainer::new(model.clone().train(), objective, source, config)?.with_threads(threads());
         let check = trainer.step()?.loss()? as f32;
         // Reading the loss waits for the step before; a CPU computes it at once anyway.
         let step = || drop(trainer.step().and_then(|report| report.loss()));
@@ -85,10 +96,9 @@ fn report(what: &str, folder: &Path, [rows, len]: [usize; 2], mut work: impl FnM
     }
     times.sort_by(f64::total_cmp);
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let threads = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let line = serde_json::json!({
         "peer": "dlm", "name": format!("{what}/{name}"), "batch": rows, "len": len,
-        "median_ms": times[times.len() / 2], "threads": threads, "runs": times.len(), "check": check,
+        "median_ms": times[times.len() / 2], "threads": threads(), "runs": times.len(), "check": check,
         "version": env!("CARGO_PKG_VERSION"),
     });
     println!("{line}");

@@ -8,11 +8,11 @@ mod common;
 use burn::tensor::{Device, Tensor};
 use common::{Fn, MASK, VOCABULARY, constant, error_of, hashed, prompted, vocabulary};
 use dlm_core::schedule::Polynomial;
-use dlm_core::{Denoiser, DenoiserInput, RowRng, TokenId};
+use dlm_core::{Attention, Denoiser, DenoiserInput, RowRng, TokenId};
 use dlm_sampling::length::expand;
 use dlm_sampling::plan::{blocks, cosine};
 use dlm_sampling::strategy::{Ancestral, LeftToRight, Llada};
-use dlm_sampling::wrap::{Counted, Suppressed};
+use dlm_sampling::wrap::{Counted, Suppressed, Threads};
 use dlm_sampling::{
     Candidate, Canvas, Error, Needs, Proposal, ReverseStep, Route, Row, Step, Strategy, reverse, uniform,
 };
@@ -102,6 +102,87 @@ fn a_network_with_another_vocabulary_is_refused() {
     let model = constant(vec![0.0; 7]);
     let error = error_of(reverse(&model, &Route::paper(), prompted(&[3], 1), uniform(1), 0).finish());
     assert_eq!(error, Error::Vocabulary { canvas: VOCABULARY, network: 7 });
+}
+
+/// A network with few positions.
+struct Short<D>(D, usize);
+
+impl<D: Denoiser> Denoiser for Short<D> {
+    fn vocab_size(&self) -> usize {
+        self.0.vocab_size()
+    }
+    fn device(&self) -> Device {
+        self.0.device()
+    }
+    fn max_len(&self) -> Option<usize> {
+        Some(self.1)
+    }
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        input.check(self.vocab_size(), self.max_len()).expect("the loop asks first");
+        self.0.logits(input)
+    }
+}
+
+#[test]
+fn a_row_longer_than_the_network_is_an_error_that_names_it() {
+    // The second row is finished before it starts, so the third is the second one asked about.
+    let rows = [vec![3], vec![3, 4, 5, 6], vec![3, 4, 5]];
+    let canvas = || Canvas::prompted(&rows, &[2, 0, 2], &vocabulary()).unwrap();
+    let (six, seven) = (Short(hashed(1, true), 6), Short(hashed(1, true), 7));
+    let expected = || Error::Core(dlm_core::Error::TooLong { row: 2, got: 7, most: 6 });
+    let refused =
+        |model: &dyn Denoiser| error_of(reverse(model, &Route::paper(), canvas(), uniform(2), 0).finish());
+    assert_eq!(refused(&six), expected());
+    assert_eq!(refused(&Counted::new(&six)), expected());
+    assert_eq!(refused(&Threads::new(&six, 2)), expected());
+    assert_eq!(refused(&Suppressed::new(&six, &[3]).unwrap()), expected());
+    // Padding is not counted.
+    reverse(&seven, &Route::paper(), canvas(), uniform(2), 0).finish().unwrap();
+}
+
+#[test]
+fn threads_give_the_same_answers_in_the_order_of_the_questions() {
+    let ids: Vec<TokenId> = (0..15).map(|i| 3 + i * 5 % 8).collect();
+    let pad: Vec<bool> = (0..15).map(|i| i % 3 == 2 && i > 5).collect();
+    let times = [0.1, 0.2, 0.3, 0.4, 0.5];
+    let model = hashed(9, false);
+    // Nothing is asked about the third row; the fourth comes first.
+    for at in [vec![9, 0, 4, 1, 12, 10], vec![0, 1, 3, 10, 13], vec![4], vec![]] {
+        let input = DenoiserInput::new(&ids, [5, 3], &at).with_times(&times);
+        for input in [input, input.with_pad(&pad)] {
+            let expected = model.logits(&input).into_data();
+            for threads in [0, 1, 2, 3, 5, 9] {
+                assert_eq!(Threads::new(&model, threads).logits(&input).into_data(), expected, "{threads}");
+            }
+        }
+    }
+    // A prefix goes with its row.
+    let prefixed = Fn { size: 5, time_free: true, logits: |_: &[TokenId], _, _| vec![0.0; 5] };
+    let prefixes = [1, 2, 3, 4, 5];
+    let seen = Prefixes(prefixed, std::sync::Mutex::default());
+    let at = [0, 3, 6, 9, 12];
+    let input = DenoiserInput::new(&ids, [5, 3], &at).with_times(&times);
+    Threads::new(&seen, 2).logits(&input.with_attention(Attention::Prefix(&prefixes)));
+    let mut parts = seen.1.into_inner().unwrap();
+    parts.sort();
+    assert_eq!(parts, [vec![1, 2, 3], vec![4, 5]]);
+}
+
+/// Remembers the prefixes it was given.
+struct Prefixes<D>(D, std::sync::Mutex<Vec<Vec<usize>>>);
+
+impl<D: Denoiser> Denoiser for Prefixes<D> {
+    fn vocab_size(&self) -> usize {
+        self.0.vocab_size()
+    }
+    fn device(&self) -> Device {
+        self.0.device()
+    }
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        let Attention::Prefix(prefixes) = input.attention else { panic!("{:?}", input.attention) };
+        self.1.lock().unwrap().push(prefixes.to_vec());
+        self.0.logits(input)
+    }
 }
 
 #[test]

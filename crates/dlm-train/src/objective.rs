@@ -9,8 +9,9 @@ use crate::error::Error;
 
 /// A loss of a network `M` on a batch.
 ///
-/// Any closure `Fn(&M, &Batch, &CounterRng) -> Result<Tensor<1>, Error>` is one.
-pub trait Objective<M> {
+/// Any closure `Fn(&M, &Batch, &CounterRng) -> Result<Tensor<1>, Error>` is one. Several threads may ask at
+/// once ([`Trainer::with_threads`](crate::Trainer::with_threads)).
+pub trait Objective<M>: Sync {
     /// The loss, `[1]`. All randomness comes from `rng`, which differs from step to step.
     ///
     /// A loss that nothing can be learnt from (no token became noise) is any tensor outside the
@@ -23,7 +24,7 @@ pub trait Objective<M> {
 
 impl<M, F> Objective<M> for F
 where
-    F: Fn(&M, &Batch, &CounterRng) -> Result<Tensor<1>, Error>,
+    F: Fn(&M, &Batch, &CounterRng) -> Result<Tensor<1>, Error> + Sync,
 {
     fn loss(&self, model: &M, batch: &Batch, rng: &CounterRng) -> Result<Tensor<1>, Error> {
         self(model, batch, rng)
@@ -111,6 +112,7 @@ impl<M: Denoiser, S: Schedule, W: Weighting> Objective<M> for Diffusion<S, W> {
         if noised.at().is_empty() {
             return Ok(nothing(model));
         }
+        model.check(&noised.input())?;
         Ok(nll(model.logits(&noised.input()), &noised, &self.weighting))
     }
 }
@@ -129,6 +131,7 @@ impl<M: Factored, S: Schedule, W: Weighting> Objective<M> for Chunked<S, W> {
         if noised.at().is_empty() {
             return Ok(nothing(model));
         }
+        model.check(&noised.input())?;
         let features = model.features(&noised.input());
         Ok(nll_chunked(features, &model.decoder(), &noised, &diffusion.weighting, *rows))
     }

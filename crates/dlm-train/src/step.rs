@@ -64,31 +64,67 @@ pub(crate) struct Backward {
     pub(crate) skipped: usize,
 }
 
-/// Mean loss of `parts` batches and its gradient, one batch in memory at a time.
+/// Mean loss of some batches and its gradient, up to `threads` batches in memory and under way at a time.
+///
+/// Gradients are summed in the order of the batches, so the result does not depend on `threads`.
 pub(crate) fn backward<M: Module>(
     model: &M,
     objective: &impl Objective<M>,
     parts: usize,
+    threads: usize,
     device: &Device,
     mut part: impl FnMut(usize) -> Result<(Batch, CounterRng), Error>,
 ) -> Result<Backward, Error> {
     let mut sum = GradientsAccumulator::new();
     let mut loss = Tensor::zeros([1], &device.clone().inner());
     let (mut grads, mut tokens, mut skipped) = (GradientsParams::new(), 0, 0);
-    for i in 0..parts {
-        let (batch, rng) = part(i)?;
-        tokens += batch.rows() * batch.len();
-        let share = objective.loss(model, &batch, &rng)? / parts as f64;
-        if share.is_tracked() {
-            grads = GradientsParams::from_grads(share.backward(), model);
-            if parts > 1 {
-                sum.accumulate(model, std::mem::take(&mut grads));
+    for start in (0..parts).step_by(threads) {
+        let group = (start..parts.min(start + threads)).map(&mut part).collect::<Result<Vec<_>, _>>()?;
+        tokens += group.iter().map(|(batch, _)| batch.rows() * batch.len()).sum::<usize>();
+        for (share, own) in at_once(model, objective, parts, device, &group)? {
+            match own {
+                Some(own) if parts > 1 => sum.accumulate(model, own),
+                Some(own) => grads = own,
+                None => skipped += 1,
             }
-        } else {
-            skipped += 1;
+            loss = loss + share;
         }
-        loss = loss + share.inner();
     }
     let grads = if parts > 1 { sum.grads() } else { grads };
     Ok(Backward { grads, loss, tokens, skipped })
+}
+
+/// A batch's share of the mean loss, and its gradient unless nothing can be learnt from it.
+type Share = (Tensor<1>, Option<GradientsParams>);
+
+/// Each batch on a thread of its own.
+fn at_once<M: Module>(
+    model: &M,
+    objective: &impl Objective<M>,
+    parts: usize,
+    device: &Device,
+    group: &[(Batch, CounterRng)],
+) -> Result<Vec<Share>, Error> {
+    let one = |model: &M, (batch, rng): &(Batch, CounterRng)| -> Result<Share, Error> {
+        let share = objective.loss(model, batch, rng)? / parts as f64;
+        let own = share.is_tracked().then(|| GradientsParams::from_grads(share.backward(), model));
+        Ok((share.inner(), own))
+    };
+    if let [only] = group {
+        return Ok(vec![one(model, only)?]);
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = group
+            .iter()
+            .map(|part| {
+                // Forked, because graphs that share a leaf wait for one another.
+                let model = model.clone().fork(device);
+                scope.spawn(move || one(&model, part))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }

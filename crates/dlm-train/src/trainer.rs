@@ -80,6 +80,7 @@ pub struct Trainer<M, O> {
     /// [`BatchSource::fingerprint`] of `batches`.
     pub(crate) data: u64,
     device: Device,
+    threads: usize,
 }
 
 impl<M: Module, O: Objective<M>> Trainer<M, O> {
@@ -112,7 +113,18 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             record: BestSoFar::default(),
             data,
             device,
+            threads: 1,
         })
+    }
+
+    /// Computes up to `threads` of a step's [`accumulation`](TrainConfig::accumulation) batches at once;
+    /// 0 counts as 1. Meant for CPUs, where much of a network's work keeps one core busy.
+    ///
+    /// The numbers stay the same, but for dropout: threads draw it from the device's one generator in the
+    /// order in which they come, so that a network with dropout is no longer trained alike on every run.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads: threads.max(1), ..self }
     }
 
     /// Takes one step.
@@ -137,9 +149,9 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     fn backward(&mut self, rng: CounterRng) -> Result<Backward, Error> {
         let parts = self.config.accumulation;
         let first = self.step * parts as u64;
-        let Self { model, objective, batches, device, .. } = self;
+        let Self { model, objective, batches, device, threads, .. } = self;
         let Some(model) = model else { unreachable!("the model is in its place between steps") };
-        backward(model, objective, parts, device, |part| {
+        backward(model, objective, parts, *threads, device, |part| {
             let index = first + part as u64;
             Ok((batches.batch(index)?, rng.at_step(index)))
         })

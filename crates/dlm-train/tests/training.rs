@@ -4,7 +4,7 @@ mod common;
 
 use burn::tensor::Tensor;
 use common::{Folder, MASK, Toy, alone, batches, bits, config, device, toy};
-use dlm_core::{Batch, CounterRng, Denoiser};
+use dlm_core::{Batch, CounterRng, Denoiser, DenoiserInput};
 use dlm_train::{
     Better, Diffusion, Error, Hooks, Metrics, Objective, StepReport, TrainConfig, Trainer, init_seeded,
     validation_loss,
@@ -57,6 +57,55 @@ fn two_accumulated_batches_equal_one_of_double_size() {
     for ((loss_a, norm_a), (loss_b, norm_b)) in reports_one.into_iter().zip(reports_two) {
         assert!((loss_a - loss_b).abs() < 1e-5 && (norm_a - norm_b).abs() < 1e-5);
     }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let _alone = alone();
+    // Five batches in groups of one, two and eight; some of them without noise.
+    let run = |threads: usize| {
+        let rare = Diffusion::mlm(MASK, 0.05).expect("a ratio");
+        let config = TrainConfig { accumulation: 5, ..config(4) };
+        let mut trainer =
+            Trainer::new(toy(0.0), rare, batches(24, 3), config).expect("a trainer").with_threads(threads);
+        let reports: Vec<StepReport> = (0..4).map(|_| trainer.step().expect("a step")).collect();
+        let read =
+            |report: &StepReport| (report.loss().expect("finite").to_bits(), report.skipped, report.tokens);
+        (bits(trainer.model()), reports.iter().map(read).collect::<Vec<_>>())
+    };
+    let one = run(1);
+    let skipped: usize = one.1.iter().map(|&(_, skipped, _)| skipped).sum();
+    assert!((1..20).contains(&skipped), "{skipped} of 20");
+    assert_eq!(run(2), one);
+    assert_eq!(run(8), one);
+    assert_eq!(run(0), one);
+}
+
+#[test]
+fn a_row_that_the_network_cannot_take_is_an_error() {
+    #[derive(Debug)]
+    struct Short(Toy);
+    impl Denoiser for Short {
+        fn vocab_size(&self) -> usize {
+            self.0.vocab_size()
+        }
+        fn device(&self) -> burn::tensor::Device {
+            self.0.device()
+        }
+        fn max_len(&self) -> Option<usize> {
+            Some(5)
+        }
+        fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+            self.0.logits(input)
+        }
+    }
+    let batch = batches(1, 1).next().expect("endless").expect("a batch");
+    let refused = all_masked_of(&Short(toy(0.0)), &batch).err();
+    assert!(matches!(refused, Some(Error::Core(dlm_core::Error::TooLong { row: 0, got: 6, most: 5 }))));
+}
+
+fn all_masked_of(model: &impl Denoiser, batch: &Batch) -> Result<Tensor<1>, Error> {
+    Diffusion::mlm(MASK, 1.0)?.loss(model, batch, &CounterRng::new(0))
 }
 
 #[test]

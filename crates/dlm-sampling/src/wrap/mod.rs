@@ -3,6 +3,8 @@
 
 mod counted;
 mod suppressed;
+mod threads;
 
 pub use counted::Counted;
 pub use suppressed::Suppressed;
+pub use threads::Threads;

@@ -21,16 +21,13 @@ use burn::module::Module;
 use burn::tensor::Device;
 use clap::Parser;
 use dlm::core::{TokenId, Vocabulary};
-use dlm::length::{predict_lengths, train_lengths};
+use dlm::length::{length_trainer, predict_lengths};
 use dlm::models::{Checkpoint, Encoder, IdMap, LengthHead, LengthHeadConfig, Missing, vocabulary};
 use dlm::sampling::wrap::Threads;
 use dlm::sampling::{Route, length, reverse, uniform};
 use dlm::train::data::{Example, Limit, Record, read_tsv, sequences, tokenise};
 use dlm::train::metrics::Bleu;
-use dlm::train::{
-    AdamW, BatchSize, Batches, Better, Decay, Diffusion, Foreign, Hooks, LrSchedule, TrainConfig, Trainer,
-    Warmup,
-};
+use dlm::train::{BatchSize, Batches, Better, Diffusion, Foreign, Hooks, TrainConfig, Trainer};
 use tokenizers::Tokenizer;
 
 /// Training on a CPU allocates and frees a tensor an operation; the system allocator would return each to
@@ -77,8 +74,8 @@ struct Options {
     #[arg(long, default_value_t = 10)]
     decoding_steps: usize,
     /// Candidate lengths of each sentence.
-    #[arg(long, default_value_t = 5)]
-    beam: usize,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    beam: u16,
     /// Validate every so many steps.
     #[arg(long, default_value_t = 250)]
     validate_every: u64,
@@ -93,6 +90,8 @@ struct Translator<'a> {
     map: &'a IdMap,
     vocabulary: Vocabulary,
     decoding_steps: usize,
+    /// Tokens that a prompt or an answer may have: together, and with two special tokens, they fit the network.
+    half: usize,
 }
 
 const DIFFUSION_TIMES: usize = 50;
@@ -118,11 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let unknown = tokenizer.token_to_id("<unk>").or_else(|| tokenizer.token_to_id("[UNK]"));
     let map = IdMap::new(words, &full, unknown.ok_or("the tokenizer has no unknown word")?)?;
     map.save(options.out.join("id_map.json"))?;
-    let model = model.trimmed(&map)?.with_dropout(options.dropout);
-    let examples: Vec<Example> = examples
-        .iter()
-        .map(|example| Example { prompt: map.trim(&example.prompt), response: map.trim(&example.response) })
-        .collect();
+    let model = model.trimmed(&map)?.with_dropout(options.dropout)?;
     let parameters = model.config().param_counts().total();
     println!("2. trim      {} of {} words are used; {parameters} parameters", map.len(), full.size);
 
@@ -131,7 +126,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         map: &map,
         vocabulary: map.vocabulary(),
         decoding_steps: options.decoding_steps,
+        half: model.config().max_len() / 2 - 1,
     };
+    let examples: Vec<Example> = examples.iter().map(|example| translator.fit(example)).collect();
     println!("3. adapt     {} pairs, {} steps of {} tokens", examples.len(), options.steps, options.tokens);
     let model = adapt(&options, &translator, model, &examples, &valid)?;
     Checkpoint::write(&model, options.out.join("model"), None)?;
@@ -144,7 +141,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let oracle = translator.translate(&model, &test, |example, _| Ok(vec![example.response.len()]))?;
     let predicted = translator.translate(&model, &test, |example, _| {
         let prompts = [example.prompt.clone()];
-        Ok(predict_lengths(&model, &head, &prompts, &translator.vocabulary, options.beam)?.swap_remove(0))
+        Ok(predict_lengths(&model, &head, &prompts, &translator.vocabulary, options.beam.into())?
+            .swap_remove(0))
     })?;
     write(&options.out.join("test.oracle.txt"), &oracle)?;
     write(&options.out.join("test.predicted.txt"), &predicted)?;
@@ -212,10 +210,13 @@ fn learn_lengths(
     examples: &[Example],
 ) -> Result<LengthHead, Box<dyn Error>> {
     let examples: Vec<_> = examples.iter().map(|e| (e.prompt.clone(), e.response.len())).collect();
-    let config = LengthHeadConfig::of(model.config()).with_classes(128);
+    let config = LengthHeadConfig::of(model.config()).with_classes(128).with_dropout(options.dropout);
     let size = BatchSize::Tokens(options.tokens);
-    let (run, hooks) = (run(options.length_steps, options), Hooks::new().progress());
-    Ok(train_lengths(model, &config, &examples, &translator.vocabulary, size, run, hooks)?)
+    let run = run(options.length_steps, options);
+    let trainer = length_trainer(model, &config, &examples, &translator.vocabulary, size, run)?;
+    let mut trainer = trainer.with_threads(threads());
+    trainer.run(Hooks::new().progress())?;
+    Ok(trainer.evaluated())
 }
 
 fn threads() -> usize {
@@ -223,22 +224,17 @@ fn threads() -> usize {
 }
 
 fn run(steps: u64, options: &Options) -> TrainConfig {
-    TrainConfig {
-        seed: 1,
-        steps,
-        accumulation: options.accumulation,
-        lr: LrSchedule {
-            peak: options.lr,
-            warmup: Warmup::Linear(steps.div_ceil(20)),
-            decay: Decay::Cosine { end: steps, floor: 0.05 },
-        },
-        adamw: AdamW::default(),
-        clip: Some(1.0),
-        ema: None,
-    }
+    TrainConfig { seed: 1, accumulation: options.accumulation, ..TrainConfig::cosine(options.lr, steps) }
 }
 
 impl Translator<'_> {
+    /// An example in the trimmed vocabulary: of a long prompt its end, of a long answer its beginning.
+    fn fit(&self, Example { prompt, response }: &Example) -> Example {
+        let prompt = &prompt[prompt.len().saturating_sub(self.half)..];
+        let response = &response[..response.len().min(self.half)];
+        Example { prompt: self.map.trim(prompt), response: self.map.trim(response) }
+    }
+
     /// The English of some German sentences, the surest among the lengths that `lengths` names.
     fn translate(
         &self,
@@ -248,10 +244,8 @@ impl Translator<'_> {
     ) -> Result<Vec<String>, Box<dyn Error>> {
         let mut english = Vec::with_capacity(records.len());
         for records in records.chunks(50) {
-            let examples: Vec<Example> = encode(records, self.tokenizer)?
-                .into_iter()
-                .map(|e| Example { prompt: self.map.trim(&e.prompt), response: self.map.trim(&e.response) })
-                .collect();
+            let examples: Vec<Example> =
+                encode(records, self.tokenizer)?.iter().map(|example| self.fit(example)).collect();
             let lengths: Vec<Vec<usize>> =
                 examples.iter().enumerate().map(|(i, e)| lengths(e, i)).collect::<Result<_, _>>()?;
             let prompts: Vec<&[TokenId]> = examples.iter().map(|e| e.prompt.as_slice()).collect();

@@ -3,38 +3,61 @@
 //! # Source
 //! Ye et al. 2023, arXiv:2308.12219: trained after the adaptation, on prompts alone.
 
-use burn::tensor::Tensor;
+use burn::module::Module;
 
 use crate::core::{Batch, CounterRng, Denoiser, DenoiserInput, Sequence, TokenId, Vocabulary};
 use crate::models::{Encoder, LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
 use crate::pipeline::Error;
-use crate::train::{self, BatchSize, Batches, Hooks, TrainConfig, Trainer, init_seeded};
+use crate::train::{self, BatchSize, Batches, Objective, TrainConfig, Trainer, init_seeded};
 
-/// Trains a head that predicts the length of the answer to each prompt. The backbone does not change.
+/// A trainer of the head that predicts the length of the answer to each prompt; the caller runs it. The
+/// backbone does not change.
 ///
 /// `examples` are prompts without special tokens, each with the number of tokens of its answer, EOS not
 /// counted. The head sees BOS and the prompt.
 ///
 /// # Errors
 /// [`Error::Models`] for sizes that a head cannot have; [`Error::Train`] without an example, and as
-/// [`Trainer::run`].
-pub fn train_lengths(
+/// [`Trainer::new`].
+///
+/// # Example
+/// ```
+/// use burn::tensor::Device;
+/// use dlm::core::Vocabulary;
+/// use dlm::length::{length_trainer, predict_lengths};
+/// use dlm::models::{EncoderConfig, LengthHeadConfig};
+/// use dlm::train::{BatchSize, Hooks, TrainConfig};
+/// let vocabulary = Vocabulary::new(20, 0, 1, 2, 19)?;
+/// let backbone = EncoderConfig::new(20, 16, 1, 2).init(&Device::default())?;
+/// let config = LengthHeadConfig::of(backbone.config()).with_classes(8);
+/// // Answers are as long as prompts.
+/// let examples: Vec<_> = (1..6).map(|length| (vec![7; length], length)).collect();
+/// let run = TrainConfig::cosine(1e-3, 2);
+/// let mut trainer =
+///     length_trainer(&backbone, &config, &examples, &vocabulary, BatchSize::Sequences(5), run)?;
+/// trainer.run(Hooks::new())?;
+/// let lengths = predict_lengths(&backbone, &trainer.evaluated(), &[vec![7, 7]], &vocabulary, 3)?;
+/// assert_eq!(lengths[0].len(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn length_trainer<'a>(
     backbone: &Encoder,
     config: &LengthHeadConfig,
-    examples: &[(Vec<TokenId>, usize)],
+    examples: &'a [(Vec<TokenId>, usize)],
     vocabulary: &Vocabulary,
     size: BatchSize,
     run: TrainConfig,
-    hooks: Hooks<'_, LengthHead>,
-) -> Result<LengthHead, Error> {
-    let device = backbone.device().inner().autodiff();
+) -> Result<Trainer<LengthHead, impl Objective<LengthHead> + 'a>, Error> {
+    // Frozen: no dropout, no tape.
+    let backbone = backbone.valid();
+    let device = backbone.device().autodiff();
     let head = config.init(&device)?;
     let head = init_seeded(|_| head, &device, run.seed);
     let prompts = examples.iter().map(|(prompt, _)| question(prompt, vocabulary)).collect();
     let batches = Batches::new(prompts, *vocabulary, size, run.seed)?;
-    let objective = |head: &LengthHead, batch: &Batch, _: &CounterRng| -> Result<Tensor<1>, train::Error> {
+    let objective = move |head: &LengthHead, batch: &Batch, _: &CounterRng| {
         backbone.check(&input(batch))?;
-        let features = backbone.hidden(&input(batch)).detach();
+        let features = backbone.hidden(&input(batch));
         let logits = head.logits(features, Some(batch.pad()));
         let classes = logits.dims()[1];
         // `Batches` names each row by its index among the examples.
@@ -42,16 +65,14 @@ pub fn train_lengths(
         let targets: Vec<usize> = words.map(|words| length_class(words + 1, classes)).collect();
         Ok(length_loss(logits, &targets))
     };
-    let mut trainer = Trainer::new(head, objective, batches, run)?;
-    trainer.run(hooks)?;
-    Ok(trainer.evaluated())
+    Ok(Trainer::new(head, objective, batches, run)?)
 }
 
 /// The `beam` likeliest answer lengths of each prompt, likeliest first, none longer than fits the
 /// network.
 ///
 /// # Errors
-/// [`Error::Train`] for prompts that make no batch; [`Error::Models`] for scores that are not finite;
+/// [`Error::Train`] for prompts that make no batch or that the network cannot take; [`Error::Models`] for scores that are not finite;
 /// [`Error::TooLong`] for a prompt that leaves no room for an answer.
 pub fn predict_lengths(
     backbone: &Encoder,
@@ -60,6 +81,7 @@ pub fn predict_lengths(
     vocabulary: &Vocabulary,
     beam: usize,
 ) -> Result<Vec<Vec<usize>>, Error> {
+    let backbone = &backbone.valid();
     let most = backbone.config().max_len();
     let mut lengths = Vec::with_capacity(prompts.len());
     for (chunk, prompts) in prompts.chunks(64).enumerate() {
@@ -73,6 +95,7 @@ pub fn predict_lengths(
         }
         let rows: Vec<Sequence> = prompts.iter().map(|prompt| question(prompt, vocabulary)).collect();
         let batch = Batch::new(&rows, vocabulary).map_err(train::Error::from)?;
+        backbone.check(&input(&batch)).map_err(train::Error::from)?;
         let logits = head.logits(backbone.hidden(&input(&batch)), Some(batch.pad()));
         lengths.extend(top_lengths(logits, beam, &room)?);
     }

@@ -36,6 +36,9 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// Without a step, nothing is written.
+    #[error("the number of decoding steps must be at least 1, got 0")]
+    NoSteps,
     /// A prompt and its answer do not fit the network.
     #[error("prompt {index} with its answer has {got} tokens, the network has positions for {most}")]
     TooLong {
@@ -47,6 +50,9 @@ pub enum Error {
         most: usize,
     },
 }
+
+/// Rows of one forward pass; an answer does not depend on it.
+const MAX_ROWS: usize = 64;
 
 /// An encoder with its tokenizer.
 ///
@@ -119,8 +125,8 @@ impl Pipeline {
     /// answer with the highest mean score is kept.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] and [`Error::TooLong`], which name the prompt; [`Error::Sampling`] unless each
-    /// prompt has at least one length, and for a network that misbehaves.
+    /// [`Error::Tokenizer`] and [`Error::TooLong`], which name the prompt; [`Error::NoSteps`] for 0 steps;
+    /// [`Error::Sampling`] unless each prompt has at least one length, and for a network that misbehaves.
     pub fn generate(
         &self,
         prompts: &[&str],
@@ -129,6 +135,9 @@ impl Pipeline {
         steps: usize,
         seed: u64,
     ) -> Result<Vec<Answer>, Error> {
+        if steps == 0 {
+            return Err(Error::NoSteps);
+        }
         let name = |index| {
             move |error| match error {
                 Error::Tokenizer { reason, .. } => Error::Tokenizer { index, reason },
@@ -142,7 +151,8 @@ impl Pipeline {
             .collect::<Result<_, _>>()?;
         self.check_lengths(&prompts, lengths)?;
         let (canvas, candidates) = length::expand(&prompts, lengths, &self.vocabulary)?;
-        let canvas = reverse(&self.model, strategy, canvas, uniform(steps), seed).finish()?;
+        let reverse = reverse(&self.model, strategy, canvas, uniform(steps), seed).with_max_rows(MAX_ROWS);
+        let canvas = reverse.finish()?;
         let best = candidates.best(&canvas)?;
         best.into_iter()
             .enumerate()
@@ -158,7 +168,7 @@ impl Pipeline {
     fn check_lengths(&self, prompts: &[Vec<TokenId>], lengths: &[Vec<usize>]) -> Result<(), Error> {
         let most = self.model.config().max_len();
         for (index, (prompt, lengths)) in prompts.iter().zip(lengths).enumerate() {
-            let got = prompt.len() + lengths.iter().max().unwrap_or(&0) + 2;
+            let got = prompt.len().saturating_add(*lengths.iter().max().unwrap_or(&0)).saturating_add(2);
             if got > most {
                 return Err(Error::TooLong { index, got, most });
             }

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use dlm::core::TokenId;
 use dlm::models::Encoder;
+use dlm::sampling::wrap::Threads;
 use dlm::sampling::{Route, length, reverse, uniform};
 use dlm::train::metrics::error_rate;
 
@@ -42,11 +43,12 @@ pub(crate) fn pronounce(
     decoding: &Decoding<'_>,
 ) -> Result<Vec<Vec<TokenId>>, Box<dyn Error>> {
     let vocabulary = vocabulary()?;
+    let model = Threads::new(model, 2);
     let mut spoken = Vec::with_capacity(pairs.len());
     for pairs in pairs.chunks(250) {
         let prompts: Vec<&[TokenId]> = pairs.iter().map(|pair| pair.letters.as_slice()).collect();
         let (canvas, candidates) = length::expand(&prompts, &(decoding.lengths)(pairs)?, &vocabulary)?;
-        let canvas = reverse(model, &Route::paper(), canvas, uniform(decoding.steps), 0).finish()?;
+        let canvas = reverse(&model, &Route::paper(), canvas, uniform(decoding.steps), 0).finish()?;
         spoken.extend(candidates.best(&canvas)?.into_iter().map(|row| canvas.response(row)));
     }
     Ok(spoken)

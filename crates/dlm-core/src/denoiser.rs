@@ -1,5 +1,8 @@
 //! A network, seen from outside.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor};
 
 use crate::error::{Error, same_length};
@@ -72,6 +75,27 @@ impl<'a> DenoiserInput<'a> {
         Self { attention, ..self }
     }
 
+    /// The input of some rows alone, asking at `at`, counted from their first position.
+    ///
+    /// # Panics
+    /// If there are no such rows.
+    #[must_use]
+    pub fn rows(&self, rows: Range<usize>, at: &'a [usize]) -> Self {
+        let Self { ids, shape: [_, len], pad, times, attention, at: _ } = *self;
+        let flat = rows.start * len..rows.end * len;
+        Self {
+            ids: &ids[flat.clone()],
+            shape: [rows.len(), len],
+            pad: pad.map(|pad| &pad[flat]),
+            times: if times.is_empty() { times } else { &times[rows.clone()] },
+            attention: match attention {
+                Attention::Full => Attention::Full,
+                Attention::Prefix(prefixes) => Attention::Prefix(&prefixes[rows]),
+            },
+            at,
+        }
+    }
+
     /// Checks the input against a network of `vocab_size` words and at most `max_len` tokens a row.
     ///
     /// # Errors
@@ -134,26 +158,35 @@ pub trait Denoiser {
     }
 }
 
-impl<D: Denoiser + ?Sized> Denoiser for &D {
-    fn vocab_size(&self) -> usize {
-        (**self).vocab_size()
-    }
-    fn device(&self) -> Device {
-        (**self).device()
-    }
-    fn max_len(&self) -> Option<usize> {
-        (**self).max_len()
-    }
-    fn check(&self, input: &DenoiserInput<'_>) -> Result<(), Error> {
-        (**self).check(input)
-    }
-    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        (**self).logits(input)
-    }
-    fn time_free(&self) -> bool {
-        (**self).time_free()
-    }
+/// A pointer to a network is that network.
+macro_rules! pointer {
+    ($pointer:ty) => {
+        impl<D: Denoiser + ?Sized> Denoiser for $pointer {
+            fn vocab_size(&self) -> usize {
+                (**self).vocab_size()
+            }
+            fn device(&self) -> Device {
+                (**self).device()
+            }
+            fn max_len(&self) -> Option<usize> {
+                (**self).max_len()
+            }
+            fn check(&self, input: &DenoiserInput<'_>) -> Result<(), Error> {
+                (**self).check(input)
+            }
+            fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+                (**self).logits(input)
+            }
+            fn time_free(&self) -> bool {
+                (**self).time_free()
+            }
+        }
+    };
 }
+
+pointer!(&D);
+pointer!(Box<D>);
+pointer!(Arc<D>);
 
 /// A network whose last layer is a plain linear map over the vocabulary, so that a loss can apply it
 /// piece by piece (see [`nll_chunked`](crate::loss::nll_chunked)).

@@ -54,6 +54,12 @@ impl<S: Schedule + ?Sized> Schedule for &S {
     fn alpha_prime(&self, t: f64) -> f64 {
         (**self).alpha_prime(t)
     }
+    fn loss_weight(&self, t: f64) -> f64 {
+        (**self).loss_weight(t)
+    }
+    fn denoise_prob(&self, t: f64, s: f64) -> f64 {
+        (**self).denoise_prob(t, s)
+    }
 }
 
 impl<S: Schedule + ?Sized> Schedule for Box<S> {
@@ -62,6 +68,12 @@ impl<S: Schedule + ?Sized> Schedule for Box<S> {
     }
     fn alpha_prime(&self, t: f64) -> f64 {
         (**self).alpha_prime(t)
+    }
+    fn loss_weight(&self, t: f64) -> f64 {
+        (**self).loss_weight(t)
+    }
+    fn denoise_prob(&self, t: f64, s: f64) -> f64 {
+        (**self).denoise_prob(t, s)
     }
 }
 

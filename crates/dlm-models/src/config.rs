@@ -155,7 +155,7 @@ impl EncoderConfig {
     pub fn first_position(&self) -> usize {
         match self.family {
             Family::Bert => 0,
-            Family::Roberta | Family::XlmRoberta => self.pad_token_id + 1,
+            Family::Roberta | Family::XlmRoberta => self.pad_token_id.saturating_add(1),
         }
     }
 

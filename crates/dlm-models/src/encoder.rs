@@ -53,6 +53,8 @@ pub struct Layer {
     pub(crate) outer: Linear,
     pub(crate) output_norm: LayerNorm,
     dropout: Dropout,
+    /// Between the maps of the feed-forward network, where BERT has none.
+    pub(crate) inner_dropout: Dropout,
     #[module(skip)]
     activation: Activation,
 }
@@ -94,15 +96,18 @@ impl Encoder {
     }
 
     /// Sets both dropout rates, of the network and of its configuration.
-    #[must_use]
-    pub fn with_dropout(mut self, rate: f64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless `0 ≤ rate < 1`.
+    pub fn with_dropout(mut self, rate: f64) -> Result<Self, Error> {
         self.config = self.config.with_dropout(rate);
+        self.config.validate()?;
         self.embeddings.dropout.prob = rate;
         for layer in &mut self.layers {
             layer.dropout.prob = rate;
             layer.attention.dropout.prob = rate;
         }
-        self
+        Ok(self)
     }
 
     /// The last layer's output at every position.
@@ -214,6 +219,7 @@ impl Layer {
             outer: linear(inner, width, std, device),
             output_norm: norm(width, config.layer_norm_eps, device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            inner_dropout: DropoutConfig::new(0.0).init(),
             activation: config.hidden_act,
         }
     }
@@ -234,7 +240,7 @@ impl Layer {
         let attended = self.dropout.forward(self.attention.forward(input.clone(), shape, hidden));
         let input = self.attention_norm.forward(input + attended);
         let inner = self.activation.apply(self.inner.forward(input.clone()));
-        let fed = self.dropout.forward(self.outer.forward(inner));
+        let fed = self.dropout.forward(self.outer.forward(self.inner_dropout.forward(inner)));
         self.output_norm.forward(input + fed)
     }
 }

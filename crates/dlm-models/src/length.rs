@@ -1,10 +1,11 @@
-//! How long the response will be, guessed from the prompt (paper, section 3.2; `specs` of the authors'
-//! code: one transformer layer over frozen features, their mean, and a two-layer classifier).
+//! How long the response will be, guessed from the prompt: one transformer layer over frozen features, their
+//! mean, and a two-layer classifier (Ye et al. 2023, arXiv:2308.12219, section 3.2, and the authors' code).
 
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::attention::padding_mask;
@@ -13,7 +14,7 @@ use crate::encoder::Layer;
 use crate::init::linear;
 
 /// Sizes of a [`LengthHead`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LengthHeadConfig {
     layer: EncoderConfig,
     classes: usize,
@@ -51,8 +52,10 @@ impl LengthHeadConfig {
             return Err(Error::Config { field: "classes", expected: "at least 1", got: "0".to_owned() });
         }
         let EncoderConfig { hidden_size, intermediate_size, initializer_range: std, .. } = self.layer;
+        let mut layer = Layer::new(&self.layer, device);
+        layer.inner_dropout.prob = self.layer.hidden_dropout_prob;
         Ok(LengthHead {
-            layer: Layer::new(&self.layer, device),
+            layer,
             inner: linear(hidden_size, intermediate_size, std, device),
             outer: linear(intermediate_size, self.classes, std, device),
             heads: self.layer.num_attention_heads,
@@ -166,7 +169,7 @@ pub fn top_lengths(logits: Tensor<2>, beam: usize, most: &[usize]) -> Result<Vec
             let mut order: Vec<usize> = (0..classes).collect();
             // Stable: of equal scores the shorter length comes first.
             order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-            let mut lengths = Vec::with_capacity(beam);
+            let mut lengths = Vec::with_capacity(beam.min(classes));
             for length in order.into_iter().take(beam).map(|class| (class + 1).min(most)) {
                 if length > 0 && !lengths.contains(&length) {
                     lengths.push(length);

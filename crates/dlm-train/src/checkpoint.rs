@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A checkpoint is written beside its place, flushed to the disk and renamed, so that an interruption
-//! at any moment leaves the former ones as they were. Random generators have no state to save: every
+//! at any moment leaves the former ones as they were (where one takes the place of another, the former
+//! steps aside, and is put back by whoever reads next). Random generators have no state to save: every
 //! draw is a function of the seed and the step.
 
 use std::fs::{self, File};
@@ -29,6 +30,8 @@ use crate::trainer::TrainConfig;
 const FORMAT: u32 = 1;
 pub(crate) const STATE: &str = "state.json";
 const PART: &str = ".part-";
+/// Where a checkpoint waits while another takes its place.
+const OLD: &str = ".old-";
 
 /// What a checkpoint knows beside tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,6 +106,12 @@ pub struct Latest {
 /// # Errors
 /// [`Error::Io`] if the folder cannot be listed.
 pub fn latest(folder: impl AsRef<Path>) -> Result<Latest, Error> {
+    for path in files_if_any(folder.as_ref())? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(name) = name.strip_prefix(OLD) {
+            put_back(&folder.as_ref().join(name))?;
+        }
+    }
     let mut broken = Vec::new();
     for (_, path) in steps(folder.as_ref())?.into_iter().rev() {
         match read_state(&path) {
@@ -121,6 +130,8 @@ pub(crate) fn write(
     fill: impl FnOnce(&Path) -> Result<(), Error>,
 ) -> Result<PathBuf, Error> {
     let part = folder.join(format!("{PART}{name}"));
+    let place = folder.join(name);
+    put_back(&place)?;
     remove(&part)?;
     fs::create_dir_all(&part).map_err(Error::io("create", &part))?;
     fill(&part)?;
@@ -130,8 +141,7 @@ pub(crate) fn write(
     state.files.sort_by(|a, b| a.name.cmp(&b.name));
     write_state(&part.join(STATE), &state)?;
     sync_folder(&part)?;
-    let place = folder.join(name);
-    replace(&part, &place, &folder.join(format!("{PART}old-{name}")))?;
+    replace(&part, &place)?;
     sync_folder(folder)?;
     Ok(place)
 }
@@ -148,8 +158,22 @@ pub(crate) fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
     old.iter().try_for_each(|(_, path)| remove(path))
 }
 
+/// Renames checkpoints of steps after `step`, damaged ones or those of a run that is not gone on with, to
+/// `aside-1-step-..`: nobody resumes from them, and they do not count as the newest.
+pub(crate) fn set_aside(folder: &Path, step: u64) -> Result<(), Error> {
+    for (_, path) in steps(folder)?.into_iter().filter(|(later, _)| *later > step) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let free = (1_u64..).map(|n| folder.join(format!("aside-{n}-{name}"))).find(|path| !path.exists());
+        if let Some(free) = free {
+            fs::rename(&path, &free).map_err(Error::io("rename", &path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads and verifies a checkpoint.
 pub(crate) fn read_state(path: &Path) -> Result<State, Error> {
+    put_back(path)?;
     let file = path.join(STATE);
     let text = fs::read_to_string(&file).map_err(Error::io("read", &file))?;
     let damaged = |expected: String, got: String, file: &Path| Error::Checkpoint {
@@ -187,16 +211,17 @@ pub(crate) fn archive(path: &Path) -> impl FnOnce(RecordError) -> Error {
 
 /// The checkpoints of a folder by step.
 fn steps(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
     let step = |path: PathBuf| {
         let step = path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?;
         Some((step, path))
     };
-    let mut steps: Vec<_> = files(folder)?.into_iter().filter_map(step).collect();
+    let mut steps: Vec<_> = files_if_any(folder)?.into_iter().filter_map(step).collect();
     steps.sort();
     Ok(steps)
+}
+
+fn files_if_any(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    if folder.exists() { files(folder) } else { Ok(Vec::new()) }
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -236,15 +261,29 @@ fn write_state(path: &Path, state: &State) -> Result<(), Error> {
     file.sync_all().map_err(Error::io("flush", path))
 }
 
-/// Puts `part` at `place`, where an older checkpoint may be: it steps `aside` first, because a folder
+/// Puts `part` at `place`, where an older checkpoint may be: it steps aside first, because a folder
 /// cannot be renamed onto another.
-fn replace(part: &Path, place: &Path, aside: &Path) -> Result<(), Error> {
-    remove(aside)?;
+fn replace(part: &Path, place: &Path) -> Result<(), Error> {
+    let old = old(place);
+    remove(&old)?;
     if place.exists() {
-        fs::rename(place, aside).map_err(Error::io("rename", place))?;
+        fs::rename(place, &old).map_err(Error::io("rename", place))?;
     }
     fs::rename(part, place).map_err(Error::io("rename", part))?;
-    remove(aside)
+    remove(&old)
+}
+
+/// Undoes a [`replace`] that was interrupted between its renames.
+fn put_back(place: &Path) -> Result<(), Error> {
+    let old = old(place);
+    if old.exists() && !place.exists() {
+        fs::rename(&old, place).map_err(Error::io("rename", &old))?;
+    }
+    Ok(())
+}
+
+fn old(place: &Path) -> PathBuf {
+    place.with_file_name(format!("{OLD}{}", place.file_name().unwrap_or_default().to_string_lossy()))
 }
 
 fn remove(folder: &Path) -> Result<(), Error> {

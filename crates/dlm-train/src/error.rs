@@ -52,6 +52,12 @@ pub enum Error {
         /// What the tokeniser said.
         source: Foreign,
     },
+    /// A sequence has no tokens.
+    #[error("sequence {index} is empty")]
+    EmptySequence {
+        /// Which sequence.
+        index: usize,
+    },
     /// An example does not fit.
     #[error("example {index} has {got} tokens, more than {limit}")]
     TooLong {

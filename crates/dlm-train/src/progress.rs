@@ -138,7 +138,8 @@ impl<W: Write> Progress<W> {
 /// `step 120/500  loss 1.234  9.8 steps/s  12.3k tokens/s  0:12 gone, 0:39 left`
 fn line(metrics: &Metrics, first: u64, total: u64, gone: Duration) -> String {
     let done = metrics.step.saturating_sub(first).max(1) as f64;
-    let left = gone.mul_f64(total.saturating_sub(metrics.step) as f64 / done);
+    let left = gone.as_secs_f64() * (total.saturating_sub(metrics.step) as f64 / done);
+    let left = Duration::try_from_secs_f64(left).map_or_else(|_| "for ever".to_owned(), clock);
     let scores = metrics.validation.iter().map(|(name, value)| format!("  {name} {value:.4}"));
     format!(
         "step {}/{total}  loss {:.4}  {:.1} steps/s  {} tokens/s  {} gone, {} left{}",
@@ -147,7 +148,7 @@ fn line(metrics: &Metrics, first: u64, total: u64, gone: Duration) -> String {
         metrics.steps_per_s,
         thousands(metrics.tokens_per_s),
         clock(gone),
-        clock(left),
+        left,
         scores.collect::<String>(),
     )
 }
@@ -187,6 +188,12 @@ mod tests {
             line,
             "step 300/500  loss 1.2500  2.0 steps/s  2.5k tokens/s  1:01:40 gone, 2:03:20 left  bleu 31.5000"
         );
+    }
+
+    #[test]
+    fn a_run_without_an_end_shows_its_line() {
+        let line = line(&metrics(1), 0, u64::MAX, Duration::from_secs(3));
+        assert!(line.ends_with("0:03 gone, for ever left"), "{line}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::checkpoint::{self, Latest, State, archive, latest, read_state};
 use crate::ema::Ema;
 use crate::error::Error;
 use crate::objective::Objective;
+use crate::step::finite;
 use crate::trainer::{TrainConfig, Trainer};
 
 const MODEL: &str = "model.bpk";
@@ -21,7 +22,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// [`checkpoint`] for what is there and how it is kept whole.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if the last step's loss or gradient was: such a model is not worth keeping.
+    /// [`Error::NotFinite`] if the loss or gradient of any step was: such a model is not worth keeping.
     /// [`Error::Io`] and [`Error::Archive`].
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<PathBuf, Error> {
         self.save_as(folder.as_ref(), &checkpoint::name(self.step))
@@ -31,6 +32,9 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         if let Some(last) = &self.last {
             last.loss()?;
             last.grad_norm()?;
+        }
+        if let Some(health) = &self.health {
+            finite(self.step, "sum of losses and gradient norms so far", health)?;
         }
         let state = State::new(self.step, self.config.clone(), self.data, self.record);
         checkpoint::write(folder, name, state, |part| {
@@ -46,7 +50,8 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
 
     /// Goes on from the newest whole checkpoint in `folder`; without one, stays as it is. The trainer
     /// must have been built with the same model, configuration and data: what follows is then, bit for
-    /// bit, what an uninterrupted run would have done.
+    /// bit, what an uninterrupted run would have done (but for dropout over several threads, see
+    /// [`Trainer::with_threads`]).
     ///
     /// # Errors
     /// As [`Trainer::load`]; the newest checkpoint's if there are some and none is whole.
@@ -79,7 +84,8 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         // The groups of an optimiser go by parameter ids, which came with the model's record.
         self.optim = self.config.adamw.init(&model)?.load_record(moments);
         (self.model, self.ema) = (Some(model), ema);
-        (self.step, self.record, self.last) = (state.step, state.record, None);
+        (self.step, self.record) = (state.step, state.record);
+        (self.last, self.health) = (None, None);
         Ok(())
     }
 }

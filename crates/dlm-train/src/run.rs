@@ -40,7 +40,6 @@ type Validate<'a, M> = Box<dyn FnMut(&M, u64) -> Result<Scores, Foreign> + 'a>;
 struct Validation<'a, M> {
     every: u64,
     better: Better,
-    patience: Option<u64>,
     scores: Validate<'a, M>,
 }
 
@@ -56,12 +55,20 @@ pub struct Hooks<'a, M> {
     progress: bool,
     metrics: Option<PathBuf>,
     validation: Option<Validation<'a, M>>,
+    patience: Option<u64>,
     checkpoints: Option<Checkpoints>,
 }
 
 impl<M> Default for Hooks<'_, M> {
     fn default() -> Self {
-        Self { log_every: 10, progress: false, metrics: None, validation: None, checkpoints: None }
+        Self {
+            log_every: 10,
+            progress: false,
+            metrics: None,
+            validation: None,
+            patience: None,
+            checkpoints: None,
+        }
     }
 }
 
@@ -100,21 +107,19 @@ impl<'a, M> Hooks<'a, M> {
     ) -> Self {
         let scores = Box::new(scores);
         let every = steps.max(1);
-        Self { validation: Some(Validation { every, better, patience: None, scores }), ..self }
+        Self { validation: Some(Validation { every, better, scores }), ..self }
     }
 
-    /// Stops after this many validations in a row without a better value. Comes after
-    /// [`Hooks::validate`]; without it, it does nothing.
+    /// Stops after this many validations (at least 1) in a row without a better value; without
+    /// [`Hooks::validate`], it does nothing.
     #[must_use]
-    pub fn patience(mut self, validations: u64) -> Self {
-        if let Some(validation) = &mut self.validation {
-            validation.patience = Some(validations);
-        }
-        self
+    pub fn patience(self, validations: u64) -> Self {
+        Self { patience: Some(validations.max(1)), ..self }
     }
 
     /// Saves a checkpoint every `steps` (at least 1) and after the last, keeping the `keep` newest (at
-    /// least 1), and the one that validated best as `best`.
+    /// least 1), and the one that validated best as `best`. Checkpoints in the folder of steps that this
+    /// run has not come to yet are renamed when it starts (`aside-..`).
     #[must_use]
     pub fn checkpoints(self, folder: impl Into<PathBuf>, steps: u64, keep: usize) -> Self {
         let (folder, every) = (folder.into(), steps.max(1));
@@ -144,6 +149,9 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// steps since the reading before, no bad step passes unseen. [`Error::Callback`] if a validation
     /// fails; else as [`Trainer::step`] and [`Trainer::save`].
     pub fn run(&mut self, mut hooks: Hooks<'_, M>) -> Result<Summary, Error> {
+        if let Some(checkpoints) = &hooks.checkpoints {
+            checkpoint::set_aside(&checkpoints.folder, self.step)?;
+        }
         let mut output = Output::open(&hooks, self.step, self.config.steps)?;
         let (mut window, mut loss) = (Window::new(), None);
         while !self.is_done() && !self.is_stale(&hooks) {
@@ -177,8 +185,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     }
 
     fn is_stale(&self, hooks: &Hooks<'_, M>) -> bool {
-        let patience = hooks.validation.as_ref().and_then(|validation| validation.patience);
-        patience.is_some_and(|patience| self.record.stale >= patience)
+        hooks.patience.is_some_and(|patience| self.record.stale >= patience)
     }
 
     /// Validates, and remembers and saves what is best.

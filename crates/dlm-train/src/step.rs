@@ -50,6 +50,13 @@ impl StepReport {
     }
 }
 
+impl StepReport {
+    /// The sum of this step's numbers and of those before, on the device.
+    pub(crate) fn add_to(&self, sum: Option<Tensor<1>>) -> Tensor<1> {
+        [sum, self.grad_norm.clone()].into_iter().flatten().fold(self.loss.clone(), |sum, term| sum + term)
+    }
+}
+
 /// A number of a step, read from the device.
 pub(crate) fn finite(step: u64, what: &'static str, value: &Tensor<1>) -> Result<f64, Error> {
     let got = f64::from(value.clone().into_scalar::<f32>());

@@ -13,7 +13,7 @@ use crate::data::BatchSource;
 use crate::ema::Ema;
 use crate::error::{Error, in_domain};
 use crate::objective::Objective;
-use crate::optim::{AdamW, LrSchedule, clip_to, global_norm};
+use crate::optim::{AdamW, Decay, LrSchedule, Warmup, clip_to, global_norm};
 use crate::step::{Backward, StepReport, backward};
 
 /// How a model is trained: what decides its numbers, and nothing else.
@@ -53,9 +53,21 @@ impl TrainConfig {
         }
     }
 
+    /// A recipe for runs of known length: as [`TrainConfig::paper`], but with a linear warm-up over 5 % of
+    /// the steps, rounded up, and half a cosine from there to 5 % of the peak at the last.
+    pub fn cosine(lr: f64, steps: u64) -> Self {
+        let decay = Decay::Cosine { end: steps, floor: 0.05 };
+        let lr = LrSchedule { peak: lr, warmup: Warmup::Linear(steps.div_ceil(20)), decay };
+        Self { lr, ..Self::paper(0.0, steps) }
+    }
+
     fn check(&self) -> Result<(), Error> {
         in_domain(self.accumulation > 0, "accumulation", "at least 1", self.accumulation as f64)?;
-        in_domain(self.lr.peak >= 0.0, "learning rate", "at least 0", self.lr.peak)?;
+        let peak = self.lr.peak;
+        in_domain(peak >= 0.0 && peak.is_finite(), "learning rate", "finite and at least 0", peak)?;
+        if let Decay::Cosine { floor, .. } | Decay::Linear { floor, .. } = self.lr.decay {
+            in_domain((0.0..=1.0).contains(&floor), "floor of the learning rate", "in [0, 1]", floor)?;
+        }
         let clip = self.clip.unwrap_or(1.0);
         in_domain(clip > 0.0, "clipping norm", "positive", clip)
     }
@@ -65,17 +77,21 @@ impl TrainConfig {
 /// in between, or hand the loop over with [`Trainer::run`](crate::Trainer::run).
 ///
 /// A step is a function of the configuration, the data and the number of the step: the device's
-/// generator, which burn draws dropout from, is reseeded at each.
+/// generator, which burn draws dropout from, is reseeded at each. (Dropout over several threads is the one
+/// exception, see [`Trainer::with_threads`].)
 pub struct Trainer<M, O> {
     pub(crate) model: Option<M>,
     pub(crate) optim: ModuleOptimizer,
     pub(crate) ema: Option<Ema<M>>,
     pub(crate) objective: O,
-    pub(crate) batches: Box<dyn BatchSource>,
+    pub(crate) batches: Box<dyn BatchSource + Send>,
     pub(crate) config: TrainConfig,
     pub(crate) step: u64,
     /// What the last step of this process did.
     pub(crate) last: Option<StepReport>,
+    /// Sum of all losses and gradient norms since the start or the last [`Trainer::load`]: one that is not
+    /// finite stays visible, even when later steps were skipped.
+    pub(crate) health: Option<Tensor<1>>,
     pub(crate) record: BestSoFar,
     /// [`BatchSource::fingerprint`] of `batches`.
     pub(crate) data: u64,
@@ -92,7 +108,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     pub fn new(
         model: M,
         objective: O,
-        batches: impl BatchSource + 'static,
+        batches: impl BatchSource + Send + 'static,
         config: TrainConfig,
     ) -> Result<Self, Error> {
         config.check()?;
@@ -110,6 +126,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             config,
             step: 0,
             last: None,
+            health: None,
             record: BestSoFar::default(),
             data,
             device,
@@ -142,6 +159,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         let seconds = began.elapsed().as_secs_f64();
         let report = StepReport { step: self.step, lr, tokens, skipped, seconds, loss, grad_norm };
         self.last = Some(report.clone());
+        self.health = Some(report.add_to(self.health.take()));
         Ok(report)
     }
 

@@ -58,6 +58,51 @@ fn what_is_loaded_is_what_was_saved() {
 }
 
 #[test]
+fn an_interrupted_replacement_is_undone() {
+    let _alone = alone();
+    let folder = Folder::new("replaced");
+    let paths = three(&folder);
+    let best = folder.0.join("best");
+    fs::rename(&paths[2], &best).expect("a folder");
+    let names = [(best.clone(), ".old-best"), (paths[1].clone(), ".old-step-00000002")];
+    for (path, old) in names {
+        // Killed between the two renames.
+        fs::rename(&path, folder.0.join(old)).expect("a folder");
+        if path != best {
+            assert_eq!(whole(&folder), Some(path.clone()));
+        }
+        let mut trainer = trainer(toy(0.1), 24, averaged());
+        trainer.load(&path).expect("the former checkpoint");
+        assert!(path.is_dir() && !folder.0.join(old).exists());
+    }
+}
+
+#[test]
+fn a_run_goes_on_where_later_checkpoints_are_damaged_or_of_another_run() {
+    let _alone = alone();
+    let folder = Folder::new("aside");
+    let paths = three(&folder);
+    let model = paths[2].join("model.bpk");
+    fs::write(&model, b"short").expect("a model");
+    let run = |steps: u64| {
+        let mut trainer = trainer(toy(0.1), 24, TrainConfig { steps, ..averaged() });
+        trainer.resume(&folder.0).expect("a whole checkpoint");
+        let from = trainer.steps_done();
+        let hooks = dlm_train::Hooks::new().checkpoints(&folder.0, 1, 1);
+        trainer.run(hooks).expect("a run");
+        (from, whole(&folder), latest(&folder.0).expect("a folder").broken.len())
+    };
+    // Keeping one, the new third is kept, not the damaged one.
+    assert_eq!(run(3), (2, Some(paths[2].clone()), 0));
+    assert!(folder.0.join("aside-1-step-00000003").is_dir());
+    // Back to step 1 by hand; what was made later is set aside, too, and loses nothing.
+    let mut back = trainer(toy(0.1), 24, TrainConfig { steps: 2, ..averaged() });
+    back.run(dlm_train::Hooks::new().checkpoints(&folder.0, 1, 2)).expect("a run");
+    assert_eq!(whole(&folder), Some(folder.0.join("step-00000002")));
+    assert!(folder.0.join("aside-2-step-00000003").is_dir());
+}
+
+#[test]
 fn a_damaged_checkpoint_is_passed_over() {
     let _alone = alone();
     let folder = Folder::new("damaged");

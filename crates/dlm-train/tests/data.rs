@@ -128,6 +128,9 @@ fn what_no_batch_can_hold_is_refused() {
     assert!(matches!(new(rows(3), BatchSize::Sequences(0)), Some(Error::OutOfDomain { .. })));
     assert!(matches!(new(Vec::new(), BatchSize::Sequences(1)), Some(Error::Core(_))));
     let long = new(rows(3), BatchSize::Tokens(5));
+    let blank = vec![rows(1).remove(0), Sequence::whole(Vec::new())];
+    let blank = Batches::new(blank, vocabulary(), BatchSize::Sequences(1), 0).err();
+    assert!(matches!(blank, Some(Error::EmptySequence { index: 1 })));
     assert!(matches!(long, Some(Error::TooLong { index: 0, limit: 5, got: 6 })));
     let foreign = vec![Sequence::whole(vec![3]), Sequence::whole(vec![99])];
     let unknown = new(foreign, BatchSize::Sequences(1)).expect("id 99").to_string();

@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use common::{Folder, MASK, Toy, alone, batches, bits, config, device, toy};
 use dlm_core::{Batch, CounterRng, Denoiser, DenoiserInput};
 use dlm_train::{
-    Better, Diffusion, Error, Hooks, Metrics, Objective, StepReport, TrainConfig, Trainer, init_seeded,
-    validation_loss,
+    Better, Decay, Diffusion, Error, Hooks, Metrics, Objective, StepReport, TrainConfig, Trainer,
+    init_seeded, validation_loss,
 };
 
 type Toys<O> = Trainer<Toy, O>;
@@ -119,7 +119,7 @@ fn a_batch_without_noise_is_skipped() {
     assert!(report.loss().expect("zero").abs() < 1e-30);
     assert!(report.grad_norm().expect("zero").abs() < 1e-30);
     assert_eq!(bits(trainer.model()), before);
-    // t = 1/50 of two tokens: most batches have no noise, and the ready objective says so too.
+    // At such a ratio no token is noisy, and the ready objective says so too.
     let rare = Diffusion::mlm(MASK, 1e-9).expect("a ratio");
     let mut trainer = self::trainer(rare, 0.0, config(2));
     assert_eq!(trainer.step().expect("a step").skipped, 1);
@@ -131,6 +131,10 @@ fn a_model_that_cannot_learn_is_refused() {
     let plain = toy(0.0).valid_model();
     let refused = Trainer::new(plain, diffusion(), batches(24, 4), config(1)).err();
     assert!(matches!(refused, Some(Error::Untracked)));
+    let mut rising = config(1);
+    rising.lr.decay = Decay::Linear { end: 9, floor: -1.0 };
+    let refused = Trainer::new(toy(0.0), diffusion(), batches(24, 4), rising).err();
+    assert!(matches!(refused, Some(Error::OutOfDomain { name: "floor of the learning rate", .. })));
     let config = TrainConfig { accumulation: 0, ..config(1) };
     let refused = Trainer::new(toy(0.0), diffusion(), batches(24, 4), config).err();
     assert!(matches!(refused, Some(Error::OutOfDomain { name: "accumulation", .. })));
@@ -162,6 +166,19 @@ fn a_loss_that_is_not_finite_names_its_step() {
     assert!(matches!(reports[2].grad_norm(), Err(Error::NotFinite { step: 3, what: "gradient norm", .. })));
     // Such a model is not saved over good ones.
     assert!(matches!(stepped.save(&folder.0), Err(Error::NotFinite { step: 3, .. })));
+    // Nor after a step that was skipped, whose own numbers are fine.
+    let mut then_skipped = trainer(
+        move |model: &Toy, batch: &Batch, rng: &CounterRng| match *rng {
+            rng if rng == CounterRng::new(9).at_step(2) => poisoned(model, batch, &rng),
+            _ => Ok(Tensor::zeros([1], &model.device().inner())),
+        },
+        0.0,
+        config(10),
+    );
+    for _ in 0..5 {
+        then_skipped.step().expect("unread");
+    }
+    assert!(matches!(then_skipped.save(&folder.0), Err(Error::NotFinite { step: 5, .. })));
     // A run reads every tenth step here and still finds the third.
     let error = trainer(poisoned, 0.0, config(20)).run(Hooks::new()).expect_err("a NaN");
     assert!(matches!(error, Error::NotFinite { step: 10, .. }), "{error}");

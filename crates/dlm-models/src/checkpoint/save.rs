@@ -53,7 +53,10 @@ pub(super) fn write(model: &Encoder, folder: &Path, tokenizer: Option<&Path>) ->
     safetensors::serialize_to_file(tensors, Some(metadata), &path).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(source) => Error::io(&path)(source),
         other => Error::damaged(&path, other),
-    })
+    })?;
+    // safetensors writes files that only their owner may read.
+    let readable = std::fs::metadata(folder.join(CONFIG)).map_err(Error::io(&path))?.permissions();
+    std::fs::set_permissions(&path, readable).map_err(Error::io(&path))
 }
 
 /// Writes beside the file and renames, so that a crash leaves the old one or the new one.

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dlm_core::{Attention, Denoiser, DenoiserInput};
+use dlm_core::{Denoiser, DenoiserInput};
 
 /// Splits the rows of each forward pass over threads. Meant for CPUs, where much of a network's work keeps
 /// one core busy; rows do not see each other, so the answer is the same.
@@ -57,22 +57,6 @@ impl<D: Denoiser + Sync> Threads<D> {
         });
         parts.filter(|part| !part.at.is_empty()).collect()
     }
-
-    fn part_logits(&self, input: &DenoiserInput<'_>, part: &Part) -> Tensor<2> {
-        let len = input.shape[1];
-        let (rows, flat) = (part.rows.clone(), part.rows.start * len..part.rows.end * len);
-        let mut own = DenoiserInput::new(&input.ids[flat.clone()], [rows.len(), len], &part.at);
-        if let Some(pad) = input.pad {
-            own = own.with_pad(&pad[flat]);
-        }
-        if !input.times.is_empty() {
-            own = own.with_times(&input.times[rows.clone()]);
-        }
-        if let Attention::Prefix(prefixes) = input.attention {
-            own = own.with_attention(Attention::Prefix(&prefixes[rows]));
-        }
-        self.inner.logits(&own)
-    }
 }
 
 impl<D: Denoiser + Sync> Denoiser for Threads<D> {
@@ -98,8 +82,10 @@ impl<D: Denoiser + Sync> Denoiser for Threads<D> {
             return self.inner.logits(input);
         }
         let logits = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                parts.iter().map(|part| scope.spawn(|| self.part_logits(input, part))).collect();
+            let threads: Vec<_> = parts
+                .iter()
+                .map(|part| scope.spawn(|| self.inner.logits(&input.rows(part.rows.clone(), &part.at))))
+                .collect();
             let join = |thread: std::thread::ScopedJoinHandle<'_, Tensor<2>>| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };

@@ -74,7 +74,7 @@ impl Batches {
     /// Batches of `rows`. A row's random draws are named by its index here.
     ///
     /// # Errors
-    /// [`dlm_core::Error::Empty`] without a row; [`Error::OutOfDomain`] for a size of 0;
+    /// [`dlm_core::Error::Empty`] without a row; [`Error::EmptySequence`]; [`Error::OutOfDomain`] for a size of 0;
     /// [`Error::TooLong`] for a row that alone exceeds a token budget;
     /// [`dlm_core::Error::UnknownToken`] for an id outside the vocabulary.
     pub fn new(
@@ -89,6 +89,9 @@ impl Batches {
             return Err(dlm_core::Error::Empty { what: "the data set" }.into());
         }
         for (index, row) in rows.iter().enumerate() {
+            if row.is_empty() {
+                return Err(Error::EmptySequence { index });
+            }
             check_ids(index, row.ids(), vocabulary.size)?;
             if matches!(size, BatchSize::Tokens(limit) if row.len() > limit) {
                 return Err(Error::TooLong { index, limit: n, got: row.len() });

@@ -1,0 +1,66 @@
+//! Text in, text out, over the committed masked LM, whose words are separated by spaces.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use burn::tensor::Device;
+use dlm::pipeline::{Error, Pipeline};
+use dlm::sampling::{Canvas, Route, reverse, uniform};
+
+fn pipeline() -> Pipeline {
+    Pipeline::load("assets/g2p-mlm", &Device::default()).unwrap().0
+}
+
+#[test]
+fn an_answer_is_what_the_loop_writes_and_the_surest_length_wins() {
+    let pipeline = pipeline();
+    let prompts = ["h e l l o", "b u r n"];
+    let lengths = [vec![3, 4, 5], vec![3]];
+    let answers = pipeline.generate(&prompts, &lengths, &Route::paper(), 4, 7).unwrap();
+    for (prompt, (lengths, answer)) in prompts.iter().zip(lengths.iter().zip(&answers)) {
+        let ids = pipeline.encode(prompt).unwrap();
+        let alone = |length: usize| {
+            let canvas = Canvas::prompted(&[&ids], &[length], &pipeline.vocabulary).unwrap();
+            let canvas = reverse(&pipeline.model, &Route::paper(), canvas, uniform(4), 7).finish().unwrap();
+            (canvas.mean_score(0).unwrap(), canvas.response(0))
+        };
+        let (score, response) =
+            lengths.iter().map(|&length| alone(length)).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+        assert_eq!(answer.ids, response);
+        assert!((answer.score - score).abs() < 1e-5, "{} is not {score}", answer.score);
+        let words: Vec<String> =
+            response.iter().map(|&id| pipeline.tokenizer.id_to_token(id).unwrap()).collect();
+        let words: Vec<&str> =
+            words.iter().map(String::as_str).filter(|word| !word.starts_with('[')).collect();
+        assert_eq!(answer.text, words.join(" "));
+        assert!(answer.score < 0.0 && !answer.text.is_empty());
+    }
+}
+
+#[test]
+fn many_prompts_go_in_several_passes_with_the_same_answers() {
+    let pipeline = pipeline();
+    let generate = |prompts: &[&str]| {
+        let lengths = vec![vec![2]; prompts.len()];
+        pipeline.generate(prompts, &lengths, &Route::paper(), 2, 1).unwrap()
+    };
+    let all = generate(&["a b"; 65]);
+    assert_eq!(all.len(), 65);
+    assert_eq!(all[64].ids, generate(&["a b"])[0].ids);
+}
+
+#[test]
+fn what_cannot_be_answered_is_an_error() {
+    let pipeline = pipeline();
+    let refused = |prompts: &[&str], lengths: &[Vec<usize>], steps| {
+        pipeline.generate(prompts, lengths, &Route::paper(), steps, 0).unwrap_err()
+    };
+    assert!(matches!(refused(&["a"], &[vec![1]], 0), Error::NoSteps));
+    let error = refused(&["a", "a b"], &[vec![1], vec![1, 61]], 1);
+    assert!(matches!(error, Error::TooLong { index: 1, got: 65, most: 64 }), "{error}");
+    assert!(matches!(refused(&["a"], &[vec![usize::MAX]], 1), Error::TooLong { index: 0, .. }));
+    assert!(matches!(refused(&["a"], &[], 1), Error::Sampling(_)));
+    assert!(matches!(refused(&["a"], &[vec![]], 1), Error::Sampling(_)));
+    assert!(pipeline.generate(&[], &[], &Route::paper(), 1, 0).unwrap().is_empty());
+    let missing = Pipeline::load("assets/cmudict", &Device::default()).err().unwrap();
+    assert!(matches!(missing, Error::Models(_)), "{missing}");
+}

@@ -34,12 +34,14 @@ impl SelfAttention {
         }
     }
 
+    /// What each position gathers from the others, before the output projection.
+    ///
     /// # Shapes
     /// - `input`: `[B·L, D]`
     /// - `shape`: `[B, L]`
     /// - `hidden`: who must not see whom, see [`hidden_mask`]
     /// - returns: `[B·L, D]`
-    pub(crate) fn forward(
+    pub(crate) fn mix(
         &self,
         input: Tensor<2>,
         [rows, len]: [usize; 2],
@@ -58,7 +60,7 @@ impl SelfAttention {
             // The default scale is 1/√(D/H). Naming one would cost GPUs their fused kernels.
             attention(query, key, value, hidden.cloned(), None, AttentionModuleOptions::default())
         };
-        self.output.forward(mixed.swap_dims(1, 2).reshape([tokens, width]))
+        mixed.swap_dims(1, 2).reshape([tokens, width])
     }
 
     fn drops_out(&self, query: &Tensor<4>) -> bool {

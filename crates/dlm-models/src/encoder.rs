@@ -118,17 +118,29 @@ impl Encoder {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     pub fn hidden(&self, input: &DenoiserInput<'_>) -> Tensor<3> {
+        let [rows, len] = input.shape;
+        self.states(input, None).reshape([rows, len, self.config.hidden_size])
+    }
+
+    /// The last layer's output at the positions `asked`, or at all.
+    ///
+    /// # Shapes
+    /// - `asked`: `[N]`, flat
+    /// - returns: `[N, D]` or `[B·L, D]`
+    fn states(&self, input: &DenoiserInput<'_>, asked: Option<Tensor<1, Int>>) -> Tensor<2> {
         if let Err(error) = self.check(input) {
             panic!("{error}");
         }
-        let [rows, len] = input.shape;
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
         let embedded = self.embeddings.forward(input, self.config.first_position());
-        let states = self
-            .layers
-            .iter()
-            .fold(embedded, |states, layer| layer.forward(states, input.shape, hidden.as_ref()));
-        states.reshape([rows, len, self.config.hidden_size])
+        let Some((last, layers)) = self.layers.split_last() else {
+            return select(embedded, asked.as_ref());
+        };
+        let forward = |layer: &Layer, states, asked: Option<&_>| {
+            layer.forward(states, input.shape, hidden.as_ref(), asked)
+        };
+        let states = layers.iter().fold(embedded, |states, layer| forward(layer, states, None));
+        forward(last, states, asked.as_ref())
     }
 }
 
@@ -166,10 +178,8 @@ impl Factored for Encoder {
         if input.at.is_empty() {
             return Tensor::zeros([0, self.config.hidden_size], &self.device());
         }
-        let hidden = self.hidden(input).flatten::<2>(0, 1);
-        // Before the head: `[B, L, V]` must never exist.
-        let asked = hidden.select(0, indices(input.at, &self.device()));
-        self.head.forward(asked)
+        // Before the head, so that `[B, L, V]` never exists, and inside the last layer.
+        self.head.forward(self.states(input, Some(indices(input.at, &self.device()))))
     }
 
     fn decoder(&self) -> Decoder {
@@ -230,15 +240,18 @@ impl Layer {
     /// # Shapes
     /// - `input`: `[B·L, D]`
     /// - `shape`: `[B, L]`
-    /// - returns: `[B·L, D]`
+    /// - `asked`: `[N]`, the flat positions whose output is wanted, or `None` for all
+    /// - returns: `[N, D]` or `[B·L, D]`
     pub(crate) fn forward(
         &self,
         input: Tensor<2>,
         shape: [usize; 2],
         hidden: Option<&Tensor<4, Bool>>,
+        asked: Option<&Tensor<1, Int>>,
     ) -> Tensor<2> {
-        let attended = self.dropout.forward(self.attention.forward(input.clone(), shape, hidden));
-        let input = self.attention_norm.forward(input + attended);
+        let mixed = select(self.attention.mix(input.clone(), shape, hidden), asked);
+        let attended = self.dropout.forward(self.attention.output.forward(mixed));
+        let input = self.attention_norm.forward(select(input, asked) + attended);
         let inner = self.activation.apply(self.inner.forward(input.clone()));
         let fed = self.dropout.forward(self.outer.forward(self.inner_dropout.forward(inner)));
         self.output_norm.forward(input + fed)
@@ -273,6 +286,13 @@ impl Activation {
             Self::Relu => relu(input),
             Self::Silu => silu(input),
         }
+    }
+}
+
+fn select(states: Tensor<2>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
+    match asked {
+        None => states,
+        Some(asked) => states.select(0, asked.clone()),
     }
 }
 

@@ -104,7 +104,7 @@ impl LengthHead {
         let device = features.device();
         let hidden = padding_mask(pad, [rows, len], self.heads, &device);
         let share = TensorData::new(shares(pad, [rows, len]), [rows, 1, len]);
-        let states = self.layer.forward(features.flatten::<2>(0, 1), [rows, len], hidden.as_ref());
+        let states = self.layer.forward(features.flatten::<2>(0, 1), [rows, len], hidden.as_ref(), None);
         let states = states.reshape([rows, len, width]);
         let mean = Tensor::<3>::from_data(share, &device).matmul(states).squeeze_dim::<2>(1);
         self.outer.forward(self.inner.forward(mean).tanh())

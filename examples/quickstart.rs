@@ -43,9 +43,9 @@ use picture::Curve;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const STEPS: u64 = 300;
+const STEPS: u64 = 380;
 const PEAK_LR: f64 = 2e-3;
-const LENGTH_STEPS: u64 = 300;
+const LENGTH_STEPS: u64 = 450;
 const LENGTH_LR: f64 = 1e-3;
 /// Letters, phonemes and special tokens of a batch: about 30 words. Coupling doubles them.
 const BATCH_TOKENS: usize = 512;

@@ -14,7 +14,8 @@ use crate::train::{self, BatchSize, Batches, Objective, TrainConfig, Trainer, in
 /// backbone does not change.
 ///
 /// `examples` are prompts without special tokens, each with the number of tokens of its answer, EOS not
-/// counted. The head sees BOS and the prompt.
+/// counted. The head sees BOS and the prompt. A checkpoint knows the prompts, but neither the answers'
+/// lengths nor the backbone: resume with the same.
 ///
 /// # Errors
 /// [`Error::Models`] for sizes that a head cannot have; [`Error::Train`] without an example, and as

@@ -8,7 +8,7 @@ python=${PYTHON:-python3}
 mkdir -p "$out"
 [ -d "$out/models" ] || "$python" tools/peers/make_models.py "$out/models"
 cargo build --release -p dlm-benches --bin peers
-target=${CARGO_TARGET_DIR:-target}
-"$target/release/peers" "$out/models" > "$out/dlm.jsonl"
+# Through cargo, which sets what .cargo/config.toml asks of the allocator.
+cargo run --release -p dlm-benches --bin peers -- "$out/models" > "$out/dlm.jsonl"
 { "$python" -B tools/peers/encoder.py "$out/models"; "$python" -B tools/peers/train_step.py "$out/models"; } > "$out/pytorch.jsonl"
 "$python" tools/peers/compare.py "$out/pytorch.jsonl" "$out/dlm.jsonl"

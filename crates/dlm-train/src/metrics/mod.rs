@@ -1,7 +1,10 @@
 //! How good an output is: BLEU, edit distance, exact match.
 
 mod bleu;
+mod bleu_tokens;
 mod edit;
+mod ngrams;
 
-pub use bleu::{Bleu, BleuScore, BleuTokens};
+pub use bleu::{Bleu, BleuScore};
+pub use bleu_tokens::BleuTokens;
 pub use edit::{ErrorRate, edit_distance, error_rate, exact_match};

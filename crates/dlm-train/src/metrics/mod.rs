@@ -5,8 +5,12 @@ mod bleu_tokens;
 mod chrf;
 mod edit;
 mod ngrams;
+mod rouge;
+mod rouge_sets;
 
 pub use bleu::{Bleu, BleuScore};
 pub use bleu_tokens::BleuTokens;
 pub use chrf::Chrf;
 pub use edit::{ErrorRate, edit_distance, error_rate, exact_match};
+pub use rouge::{Rouge, RougeScore, rouge, rouge_mean, rouge_tokens, rouge_with};
+pub use rouge_sets::rouge_sets;

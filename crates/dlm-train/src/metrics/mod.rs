@@ -1,5 +1,6 @@
 //! How good an output is: BLEU, edit distance, exact match.
 
+mod answer;
 mod bleu;
 mod bleu_tokens;
 mod chrf;
@@ -7,10 +8,13 @@ mod edit;
 mod ngrams;
 mod rouge;
 mod rouge_sets;
+mod squad;
 
+pub use answer::{flexible_answer, gsm8k_answer, last_integer, same_choice, same_last_integer};
 pub use bleu::{Bleu, BleuScore};
 pub use bleu_tokens::BleuTokens;
 pub use chrf::Chrf;
 pub use edit::{ErrorRate, edit_distance, error_rate, exact_match};
 pub use rouge::{Rouge, RougeScore, rouge, rouge_mean, rouge_tokens, rouge_with};
 pub use rouge_sets::rouge_sets;
+pub use squad::{SquadScore, squad, squad_corpus, squad_normalise};

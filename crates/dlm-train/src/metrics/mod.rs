@@ -1,4 +1,15 @@
-//! How good an output is: BLEU, edit distance, exact match.
+//! How good an output is.
+//!
+//! | metric | equal to |
+//! |---|---|
+//! | [`Bleu`], [`Chrf`] | sacreBLEU, in percent, with its signatures |
+//! | [`rouge()`], [`rouge_sets`] | the packages rouge-score and rouge, which disagree |
+//! | [`squad()`] | the SQuAD v1.1 script: exact match and token F₁ of normalised answers |
+//! | [`last_integer`], [`gsm8k_answer`], [`flexible_answer`], [`same_choice`] | answers to reasoning questions, as each source reads them |
+//! | [`distinct_n`], [`self_bleu`] | how diverse texts are; the latter as NLTK's BLEU |
+//! | [`error_rate`], [`exact_match`], [`perplexity`] | their formulas |
+//!
+//! All but the first row are in [0, 1]. Empty input has a defined value, which each function names.
 
 mod answer;
 mod bleu;

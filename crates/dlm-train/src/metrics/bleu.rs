@@ -1,26 +1,22 @@
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
-use regex::Regex;
+use super::BleuTokens;
+use super::ngrams::{ngrams, overlap, words};
 
 /// Longest n-gram that BLEU counts.
 const ORDERS: usize = 4;
 
-/// How BLEU cuts a line into tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum BleuTokens {
-    /// `13a`: WMT's `mteval-v13a`, sacreBLEU's default.
-    #[default]
-    Mteval13a,
-    /// `intl`: `mteval-v14 --international-tokenization`, which knows Unicode's punctuation.
-    International,
-}
-
-/// Corpus BLEU as sacreBLEU computes it: up to 4-grams, one reference, exponential smoothing.
+/// Corpus BLEU as sacreBLEU computes it: up to 4-grams, exponential smoothing.
+///
+/// ```text
+/// BLEU = 100 · min(1, exp(1 − r / c)) · (p₁ · p₂ · p₃ · p₄)^(1/4)
+/// ```
+/// over the corpus: pₙ is the part of the hypotheses' n-grams that their references have, c the length
+/// of the hypotheses and r that of the references, in tokens.
 ///
 /// # Source
 /// Papineni et al. 2002 (P02-1040); Post 2018, arXiv:1804.08771; smoothing is method 3 of Chen &
-/// Cherry 2014 (W14-3346).
+/// Cherry 2014 (W14-3346). Equal to sacreBLEU 2.6.0.
 ///
 /// # Example
 /// ```
@@ -54,101 +50,84 @@ pub struct BleuScore {
 }
 
 impl Bleu {
-    /// BLEU of (hypothesis, reference) pairs.
+    /// BLEU of (hypothesis, reference) pairs; 0 without a pair.
     pub fn corpus<'a>(self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> BleuScore {
-        let (mut matches, mut totals) = ([0; ORDERS], [0; ORDERS]);
-        let (mut hypothesis_length, mut reference_length) = (0, 0);
-        for (hypothesis, reference) in pairs {
-            let (hypothesis, reference) = (self.tokenise(hypothesis), self.tokenise(reference));
-            let (hypothesis, reference) = (words(&hypothesis), words(&reference));
-            hypothesis_length += hypothesis.len();
-            reference_length += reference.len();
-            for order in 0..ORDERS {
-                let known = ngrams(&reference, order + 1);
-                for (ngram, count) in ngrams(&hypothesis, order + 1) {
-                    totals[order] += count;
-                    matches[order] += count.min(known.get(ngram).copied().unwrap_or(0));
-                }
-            }
-        }
-        let brevity_penalty = brevity_penalty(hypothesis_length, reference_length);
-        let score = brevity_penalty * mean_precision(&matches, &totals);
-        BleuScore { score, matches, totals, brevity_penalty, hypothesis_length, reference_length }
+        self.corpus_multi(pairs.into_iter().map(|(hypothesis, reference)| (hypothesis, [reference])))
     }
 
-    /// What was computed, in sacreBLEU's notation; the version is this crate's.
+    /// BLEU of hypotheses with several references each.
+    ///
+    /// An n-gram matches as often as the reference that has it most often, and a hypothesis is as long
+    /// as it should be if it is as long as the reference nearest in length (the shorter of two). A
+    /// hypothesis without a reference is compared with an empty one.
+    pub fn corpus_multi<'a, R: AsRef<[&'a str]>>(
+        self,
+        cases: impl IntoIterator<Item = (&'a str, R)>,
+    ) -> BleuScore {
+        let mut counts = Counts::default();
+        for (hypothesis, references) in cases {
+            let hypothesis = self.tokenise(hypothesis);
+            let references: Vec<String> =
+                references.as_ref().iter().map(|line| self.tokenise(line)).collect();
+            let references: Vec<Vec<&str>> = references.iter().map(|line| words(line)).collect();
+            counts.add(&words(&hypothesis), &references);
+        }
+        counts.score()
+    }
+
+    /// What was computed, in sacreBLEU's notation, with one reference a hypothesis; the version is this
+    /// crate's.
     pub fn signature(self) -> String {
+        self.signature_multi(1)
+    }
+
+    /// As [`signature`](Self::signature), with this many references a hypothesis.
+    pub fn signature_multi(self, references: usize) -> String {
         let case = if self.lowercase { "lc" } else { "mixed" };
-        let tokens = match self.tokens {
-            BleuTokens::Mteval13a => "13a",
-            BleuTokens::International => "intl",
-        };
+        let tokens = self.tokens.name();
         let version = env!("CARGO_PKG_VERSION");
-        format!("nrefs:1|case:{case}|eff:no|tok:{tokens}|smooth:exp|version:dlm-train-{version}")
+        format!("nrefs:{references}|case:{case}|eff:no|tok:{tokens}|smooth:exp|version:dlm-train-{version}")
     }
 
     /// A line with its tokens set apart by spaces.
     fn tokenise(self, line: &str) -> String {
-        let line = if self.lowercase { line.to_lowercase() } else { line.to_owned() };
-        let line = line.trim_end_matches(is_space);
-        match self.tokens {
-            BleuTokens::Mteval13a => replace_all(&MTEVAL_13A, &format!(" {} ", plain(line))),
-            BleuTokens::International => replace_all(&INTERNATIONAL, line),
+        if self.lowercase { self.tokens.tokenise(&line.to_lowercase()) } else { self.tokens.tokenise(line) }
+    }
+}
+
+/// What a corpus is summed up to.
+#[derive(Default)]
+struct Counts {
+    matches: [usize; ORDERS],
+    totals: [usize; ORDERS],
+    hypothesis_length: usize,
+    reference_length: usize,
+}
+
+impl Counts {
+    fn add(&mut self, hypothesis: &[&str], references: &[Vec<&str>]) {
+        let length = hypothesis.len();
+        let nearest = references.iter().map(Vec::len).min_by_key(|&other| (other.abs_diff(length), other));
+        self.hypothesis_length += length;
+        self.reference_length += nearest.unwrap_or(0);
+        for order in 0..ORDERS {
+            let mut known = HashMap::new();
+            for (ngram, count) in references.iter().flat_map(|reference| ngrams(reference, order + 1)) {
+                let most = known.entry(ngram).or_insert(0);
+                *most = count.max(*most);
+            }
+            let ngrams = ngrams(hypothesis, order + 1);
+            self.totals[order] += ngrams.values().sum::<usize>();
+            self.matches[order] += overlap(&ngrams, &known);
         }
     }
-}
 
-/// Undoes what SGML and line breaks did to a text.
-fn plain(line: &str) -> String {
-    let line = line.replace("<skipped>", "").replace("-\n", "").replace('\n', " ");
-    let line = line.replace("&quot;", "\"").replace("&amp;", "&");
-    line.replace("&lt;", "<").replace("&gt;", ">")
-}
-
-/// Patterns and what they become, applied in turn.
-type Rules = Vec<(Regex, &'static str)>;
-
-fn rules(rules: &[(&str, &'static str)]) -> Rules {
-    let compile = |pattern: &str| Regex::new(pattern).expect("a literal pattern");
-    rules.iter().map(|(pattern, becomes)| (compile(pattern), *becomes)).collect()
-}
-
-static MTEVAL_13A: LazyLock<Rules> = LazyLock::new(|| {
-    rules(&[
-        // ASCII punctuation but for . , - and the apostrophe
-        (r"([\{-\~\[-\` -\&\(-\+\:-\@\/])", " ${1} "),
-        // a stop or comma unless a digit is before it
-        (r"([^0-9])([\.,])", "${1} ${2} "),
-        // a stop or comma unless a digit follows
-        (r"([\.,])([^0-9])", " ${1} ${2}"),
-        // a dash after a digit
-        (r"([0-9])(-)", "${1} ${2} "),
-    ])
-});
-
-static INTERNATIONAL: LazyLock<Rules> = LazyLock::new(|| {
-    rules(&[(r"(\P{N})(\p{P})", "${1} ${2} "), (r"(\p{P})(\P{N})", " ${1} ${2}"), (r"(\p{S})", " ${1} ")])
-});
-
-fn replace_all(rules: &Rules, line: &str) -> String {
-    rules.iter().fold(line.to_owned(), |line, (rule, becomes)| rule.replace_all(&line, *becomes).into_owned())
-}
-
-/// Python's white space: Unicode's, and the four ASCII separators.
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
-}
-
-fn words(line: &str) -> Vec<&str> {
-    line.split(is_space).filter(|word| !word.is_empty()).collect()
-}
-
-fn ngrams<'a, 'b>(words: &'b [&'a str], order: usize) -> HashMap<&'b [&'a str], usize> {
-    let mut counts = HashMap::new();
-    for ngram in words.windows(order) {
-        *counts.entry(ngram).or_insert(0) += 1;
+    fn score(self) -> BleuScore {
+        let Self { matches, totals, hypothesis_length, reference_length } = self;
+        let brevity_penalty = brevity_penalty(hypothesis_length, reference_length);
+        let score = brevity_penalty * mean_precision(&matches, &totals);
+        BleuScore { score, matches, totals, brevity_penalty, hypothesis_length, reference_length }
     }
-    counts
 }
 
 fn brevity_penalty(hypothesis: usize, reference: usize) -> f64 {
@@ -182,31 +161,29 @@ fn mean_precision(matches: &[usize; ORDERS], totals: &[usize; ORDERS]) -> f64 {
 mod tests {
     use super::*;
 
-    fn tokens(bleu: Bleu, line: &str) -> Vec<String> {
-        words(&bleu.tokenise(line)).into_iter().map(str::to_owned).collect()
-    }
-
     #[test]
-    fn thirteen_a_splits_punctuation_but_keeps_numbers_and_apostrophes() {
-        let cut = |line| tokens(Bleu::default(), line).join("|");
-        assert_eq!(cut("Hello, world."), "Hello|,|world|.");
-        assert_eq!(cut("It's 1,000.5 now."), "It's|1,000.5|now|.");
-        assert_eq!(cut("2-3 well-known"), "2|-|3|well-known");
-        assert_eq!(cut("a &amp; b &lt;c&gt;"), "a|&|b|<|c|>");
-        assert_eq!(cut("end-\nword"), "endword");
-    }
-
-    #[test]
-    fn international_knows_unicode_punctuation() {
+    fn the_signature_names_the_settings_and_this_crate() {
         let bleu = Bleu { tokens: BleuTokens::International, lowercase: true };
-        assert_eq!(tokens(bleu, "„ÄH“ 5€").join("|"), "„|äh|“|5|€");
-        assert_eq!(
-            bleu.signature(),
-            concat!(
-                "nrefs:1|case:lc|eff:no|tok:intl|smooth:exp|version:dlm-train-",
-                env!("CARGO_PKG_VERSION")
-            )
-        );
+        let version = concat!("dlm-train-", env!("CARGO_PKG_VERSION"));
+        let settings = "case:lc|eff:no|tok:intl|smooth:exp";
+        assert_eq!(bleu.signature(), format!("nrefs:1|{settings}|version:{version}"));
+        assert_eq!(bleu.signature_multi(3), format!("nrefs:3|{settings}|version:{version}"));
+    }
+
+    #[test]
+    fn of_several_references_the_nearest_counts_and_each_may_match() {
+        let case = ("a b c d e", ["a b c d", "c d e x y z", "x"]);
+        let score = Bleu::default().corpus_multi([case]);
+        assert_eq!(score.matches, [5, 4, 3, 1]);
+        assert_eq!(score.reference_length, 4);
+    }
+
+    #[test]
+    fn a_corpus_without_text_scores_nothing() {
+        assert!(Bleu::default().corpus([]).score.abs() < f64::EPSILON);
+        let unreferenced = Bleu::default().corpus_multi([("a b c d e", [])]);
+        assert!(unreferenced.score.abs() < f64::EPSILON);
+        assert_eq!(unreferenced.reference_length, 0);
     }
 
     #[test]

@@ -269,7 +269,7 @@ proptest! {
         let content = match (array, pretty) {
             (true, true) => serde_json::to_string_pretty(&objects),
             (true, false) => serde_json::to_string(&objects),
-            (false, _) => Ok(objects.iter().map(|object| format!("{object}\n")).collect()),
+            (false, _) => Ok(objects.iter().flat_map(|object| [object.to_string(), "\n".into()]).collect()),
         };
         let read = records("come-back", content.expect("JSON"), &Format::Json(Fields::default()));
         let expected: Vec<Record> = pairs.iter().map(|(prompt, response)| record(prompt, response)).collect();

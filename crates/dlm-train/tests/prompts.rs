@@ -11,6 +11,7 @@ fn form(text: FormText<'_>) -> Form {
     text.parse().expect("a form")
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "a length function may fail")]
 fn letters(text: &str) -> Result<usize, Infallible> {
     Ok(text.chars().count())
 }

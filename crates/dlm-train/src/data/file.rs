@@ -182,7 +182,7 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     fn advance(&mut self, bytes: usize) {
         let (over, rest) = self.bytes.split_at(bytes);
-        self.line += over.iter().filter(|&&byte| byte == b'\n').count();
+        self.line += over.split(|&byte| byte == b'\n').count() - 1;
         self.bytes = rest;
     }
 

@@ -134,8 +134,8 @@ impl<T> Loaded<T> {
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Record`], naming file and line, for a broken record, unless it is skipped, and
-/// always for a JSON array or a task whose syntax is broken, because nothing tells where the next record
-/// begins.
+/// always for a JSON array of broken syntax, because nothing tells where the next record begins, and for a
+/// task without its definition or instances.
 ///
 /// # Example
 /// ```

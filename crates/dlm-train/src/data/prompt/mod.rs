@@ -147,7 +147,7 @@ impl Shots<'_> {
     /// let mut drawn = shots.prompt(&form, 2, &pool[2], letters)?.shots;
     /// drawn.sort();
     /// assert_eq!(drawn, [0, 1]);
-    /// let shots = Shots { limit: 80, ..shots };
+    /// let shots = Shots { limit: 90, ..shots };
     /// assert_eq!(shots.prompt(&form, 2, &pool[2], letters)?.shots.len(), 1);
     /// # Ok::<(), dlm_train::Error>(())
     /// ```

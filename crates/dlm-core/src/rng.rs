@@ -25,6 +25,10 @@ pub enum Purpose {
     Order = 6,
     /// The seed of the device's own generator (dropout, initialisation).
     Device = 7,
+    /// Which source of a mixture a sample comes from, and the order within each source.
+    Mixture = 8,
+    /// Which demonstrations a prompt shows.
+    Shots = 9,
 }
 
 /// A seed and a step: the part of an address that a whole batch shares.

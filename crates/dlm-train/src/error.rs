@@ -42,6 +42,36 @@ pub enum Error {
         /// What this line holds.
         got: String,
     },
+    /// A template's text is not one.
+    #[error("template, character {character}: expected {expected}, got {got}")]
+    Template {
+        /// Place of the character at fault, from 1; one more than there are for the end.
+        character: usize,
+        /// What should be there.
+        expected: &'static str,
+        /// What is there.
+        got: String,
+    },
+    /// A template has a place for a field that the record does not have.
+    #[error("record {index}: expected the field `{field}`, got {got}")]
+    MissingField {
+        /// Index of the record, from 0.
+        index: usize,
+        /// Name of the field.
+        field: String,
+        /// Names of the fields that there are.
+        got: String,
+    },
+    /// A source of a mixture cannot be drawn from.
+    #[error("source `{name}` of the mixture: expected {expected}, got {got}")]
+    Source {
+        /// Name of the source.
+        name: String,
+        /// What it should have.
+        expected: String,
+        /// What it has.
+        got: String,
+    },
     /// The caller's tokeniser failed.
     #[error("cannot tokenise the {field} of record {index}")]
     Tokenise {

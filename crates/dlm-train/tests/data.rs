@@ -114,6 +114,7 @@ fn token_batches_stay_in_their_budget_and_are_full() {
     let pads = epoch.iter().flat_map(Batch::pad).filter(|&&pad| pad).count();
     let all: usize = sizes.iter().sum();
     assert!(pads * 20 < all, "{pads} of {all} tokens are padding");
+    assert_eq!(batches.padding().to_bits(), (pads as f64 / all as f64).to_bits());
     let lengths: BTreeMap<usize, usize> = epoch.iter().map(|batch| (batch.len(), batch.rows())).collect();
     assert!(lengths.len() > 5, "batches of many lengths: {lengths:?}");
     // Batches of one epoch do not come sorted by length.

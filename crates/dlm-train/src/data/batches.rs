@@ -1,5 +1,6 @@
 //! Batches in an order that is a function of the step.
 
+use dlm_core::rng::RowRng;
 use dlm_core::sequence::check_ids;
 use dlm_core::{Batch, CounterRng, Purpose, Sequence, Vocabulary};
 
@@ -133,6 +134,19 @@ impl Batches {
         self.order(epoch).into_iter().map(|picked| self.gather(&picked))
     }
 
+    /// The share of an epoch's positions that are padding, in [0, 1).
+    ///
+    /// For [`BatchSize::Tokens`] the same in each epoch, for [`BatchSize::Sequences`] that of the first.
+    pub fn padding(&self) -> f64 {
+        let (mut tokens, mut positions) = (0, 0);
+        for batch in self.order(0) {
+            let lengths = || batch.iter().map(|&row| self.rows[row].len());
+            tokens += lengths().sum::<usize>();
+            positions += batch.len() * lengths().max().unwrap_or(0);
+        }
+        (positions - tokens) as f64 / positions.max(1) as f64
+    }
+
     fn gather(&self, picked: &[usize]) -> Result<Batch, Error> {
         let rows: Vec<Sequence> = picked.iter().map(|&row| self.rows[row].clone()).collect();
         Ok(Batch::new(&rows, &self.vocabulary)?)
@@ -141,12 +155,12 @@ impl Batches {
     /// Which rows each batch of an epoch holds.
     fn order(&self, epoch: u64) -> Vec<Vec<usize>> {
         let rng = CounterRng::new(self.seed).at_step(epoch);
-        let mut rows = shuffled((0..self.rows.len()).collect(), &rng, 0);
+        let mut rows = shuffled((0..self.rows.len()).collect(), rng.row(Purpose::Order, 0));
         match self.size {
             BatchSize::Sequences(n) => rows.chunks(n).map(<[usize]>::to_vec).collect(),
             BatchSize::Tokens(budget) => {
                 rows.sort_by_key(|&row| self.rows[row].len());
-                shuffled(self.cut(&rows, budget), &rng, 1)
+                shuffled(self.cut(&rows, budget), rng.row(Purpose::Order, 1))
             }
         }
     }
@@ -183,13 +197,7 @@ impl BatchSource for Batches {
             BatchSize::Tokens(n) => (1, n),
         };
         let header = [self.seed, kind, n as u64, self.rows.len() as u64];
-        let rows = self.rows.iter().flat_map(|row| {
-            let length = std::iter::once(row.len() as u64);
-            length.chain(
-                row.ids().iter().zip(row.maskable()).map(|(&id, &m)| u64::from(id) << 1 | u64::from(m)),
-            )
-        });
-        fnv(START, header.into_iter().chain(rows).flat_map(u64::to_le_bytes))
+        hash_rows(fnv(START, header.into_iter().flat_map(u64::to_le_bytes)), &self.rows)
     }
 }
 
@@ -202,9 +210,17 @@ impl Iterator for Batches {
     }
 }
 
+/// Goes on with the hash of sequences: their lengths, tokens and maskable flags.
+pub(super) fn hash_rows(hash: u64, rows: &[Sequence]) -> u64 {
+    let words = rows.iter().flat_map(|row| {
+        let length = std::iter::once(row.len() as u64);
+        length.chain(row.ids().iter().zip(row.maskable()).map(|(&id, &m)| u64::from(id) << 1 | u64::from(m)))
+    });
+    fnv(hash, words.flat_map(u64::to_le_bytes))
+}
+
 /// `items` in a random order: each draws a number, and they line up by it.
-fn shuffled<T>(items: Vec<T>, rng: &CounterRng, key: u64) -> Vec<T> {
-    let mut draws = rng.row(Purpose::Order, key);
+pub(super) fn shuffled<T>(items: Vec<T>, mut draws: RowRng) -> Vec<T> {
     let mut drawn: Vec<(u64, T)> =
         items.into_iter().enumerate().map(|(i, item)| (draws.bits(i), item)).collect();
     drawn.sort_by_key(|(bits, _)| *bits);

@@ -1,9 +1,21 @@
-//! From files to batches: [`Record`]s of text, [`Example`]s of tokens, sequences, [`Batches`].
+//! From files to batches: [`Record`]s of text, [`Example`]s of tokens, sequences, [`Batches`] or a
+//! [`Mixture`].
 
 mod batches;
 mod examples;
+mod file;
+mod instruct;
+mod mixture;
+mod prompt;
+mod read;
 mod records;
+mod template;
 
 pub use batches::{BatchSize, BatchSource, Batches};
 pub use examples::{Cut, Example, Limit, sequences, tokenise};
+pub use instruct::{Chat, NaturalInstructions, Outputs, Turns};
+pub use mixture::{FLAN_2022, Mixture, Origin, Pass, Source};
+pub use prompt::{Form, FormText, Prompt, Shots, forms};
+pub use read::{Documents, Format, Loaded, OnBroken, Skipped, read, read_cases};
 pub use records::{Fields, Record, read_jsonl, read_tsv};
+pub use template::{Case, Template};

@@ -1,11 +1,9 @@
-//! Prompt and response as text, from files.
+//! Prompt and response as text, and the files with one record a line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use serde_json::{Map, Value};
-
+use crate::data::file::{Complaint, Object, each_line, text};
+use crate::data::{Format, Loaded, OnBroken, read};
 use crate::error::Error;
 
 /// What is asked and what should be answered.
@@ -36,6 +34,10 @@ impl Fields {
     pub fn flan() -> Self {
         Self::new("inputs", "targets")
     }
+
+    pub(super) fn record(&self, object: &Object) -> Result<Record, Complaint> {
+        Ok(Record { prompt: text(object, &self.prompt)?, response: text(object, &self.response)? })
+    }
 }
 
 impl Default for Fields {
@@ -45,61 +47,32 @@ impl Default for Fields {
     }
 }
 
-/// Reads one JSON object a line; other fields and blank lines are passed over.
+/// Reads one JSON object a line; other fields and blank lines are passed over. [`read`] also skips broken
+/// lines, if asked to.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Record`], naming the line, if it is not UTF-8, not an object, or lacks a
 /// field of text.
 pub fn read_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Vec<Record>, Error> {
-    read_lines(path.as_ref(), |line| {
-        let object: Map<String, Value> =
-            serde_json::from_str(line).map_err(|error| ("a JSON object".to_owned(), error.to_string()))?;
-        Ok(Record { prompt: text(&object, &fields.prompt)?, response: text(&object, &fields.response)? })
-    })
+    Ok(read(path, &Format::Json(fields.clone()), OnBroken::Stop)?.records)
 }
 
 /// Reads two columns with one tab between them, prompt and response, without a header; blank lines are
-/// passed over.
+/// passed over. [`read`] also skips broken lines, if asked to.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Record`], naming the line, if it is not UTF-8 or has not two columns.
 pub fn read_tsv(path: impl AsRef<Path>) -> Result<Vec<Record>, Error> {
-    read_lines(path.as_ref(), |line| match *line.split('\t').collect::<Vec<_>>() {
-        [prompt, response] => Ok(Record { prompt: prompt.to_owned(), response: response.to_owned() }),
-        ref columns => Err(("2 columns".to_owned(), format!("{}", columns.len()))),
+    Ok(read(path, &Format::Tsv, OnBroken::Stop)?.records)
+}
+
+/// Two columns a line.
+pub(super) fn tsv(path: &Path, loaded: &mut Loaded<Record>, on_broken: OnBroken) -> Result<(), Error> {
+    each_line(path, |line, text| {
+        let columns = |text: &str| match *text.split('\t').collect::<Vec<_>>() {
+            [prompt, response] => Ok(Record { prompt: prompt.to_owned(), response: response.to_owned() }),
+            ref columns => Err(("2 columns".to_owned(), format!("{}", columns.len()))),
+        };
+        loaded.take(path, line, text.and_then(columns), on_broken)
     })
-}
-
-/// What was expected of a line, and what it was.
-type Complaint = (String, String);
-
-fn read_lines(path: &Path, parse: impl Fn(&str) -> Result<Record, Complaint>) -> Result<Vec<Record>, Error> {
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    let mut records = Vec::new();
-    for (number, bytes) in BufReader::new(file).split(b'\n').enumerate() {
-        let bytes = bytes.map_err(Error::io("read", path))?;
-        let complain =
-            |(expected, got)| Error::Record { path: path.to_owned(), line: number + 1, expected, got };
-        let line =
-            std::str::from_utf8(&bytes).map_err(|error| complain(("UTF-8".to_owned(), error.to_string())))?;
-        let line = line.trim_end_matches('\r');
-        let line = if number == 0 { line.trim_start_matches('\u{feff}') } else { line };
-        if !line.trim().is_empty() {
-            records.push(parse(line).map_err(complain)?);
-        }
-    }
-    Ok(records)
-}
-
-fn text(object: &Map<String, Value>, field: &str) -> Result<String, Complaint> {
-    let got = match object.get(field) {
-        Some(Value::String(text)) => return Ok(text.clone()),
-        None => "an object without it",
-        Some(Value::Null) => "null",
-        Some(Value::Bool(_)) => "a boolean",
-        Some(Value::Number(_)) => "a number",
-        Some(Value::Array(_)) => "an array",
-        Some(Value::Object(_)) => "an object",
-    };
-    Err((format!("text in the field `{field}`"), got.to_owned()))
 }

@@ -1,0 +1,206 @@
+//! Lines and JSON objects of a file, each with the number of its line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// What was expected of a record, and what it was.
+pub(super) type Complaint = (String, String);
+
+/// A JSON object.
+pub(super) type Object = Map<String, Value>;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Calls `take` on each line that is not blank, without its end. Numbers start from 1.
+pub(super) fn each_line(
+    path: &Path,
+    take: impl FnMut(usize, Result<&str, Complaint>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    lines(path, open(path)?, take)
+}
+
+/// Calls `take` on each block of lines between blank ones, with the number of its first line, or of its
+/// broken one.
+pub(super) fn each_paragraph(
+    path: &Path,
+    mut take: impl FnMut(usize, Result<String, Complaint>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut block: Option<(usize, Result<String, Complaint>)> = None;
+    let mut last = 0;
+    lines(path, open(path)?, |number, line| {
+        if number > last + 1
+            && let Some((first, text)) = block.take()
+        {
+            take(first, text)?;
+        }
+        last = number;
+        match (&mut block, line) {
+            (None, line) => block = Some((number, line.map(str::to_owned))),
+            (Some((_, Ok(text))), Ok(line)) => text.extend(["\n", line]),
+            (Some(block), Err(complaint)) => *block = (number, Err(complaint)),
+            (Some((_, Err(_))), Ok(_)) => {}
+        }
+        Ok(())
+    })?;
+    block.map_or(Ok(()), |(first, text)| take(first, text))
+}
+
+/// Calls `take` on each JSON object: of an array, if the file begins with `[`, else of each line.
+///
+/// A line that is no object is `take`'s to judge. An array whose syntax is broken is an error, because
+/// nothing tells where the next object begins.
+pub(super) fn each_object(
+    path: &Path,
+    mut take: impl FnMut(usize, Result<Object, Complaint>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut reader = open(path)?;
+    let start = reader.fill_buf().map_err(Error::io("read", path))?;
+    let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
+    if start.trim_ascii_start().first() == Some(&b'[') {
+        return elements(path, &rest(path, reader)?, take);
+    }
+    lines(path, reader, |number, line| {
+        let object = line.and_then(|line| {
+            serde_json::from_str(line).map_err(|error| ("a JSON object".to_owned(), error.to_string()))
+        });
+        take(number, object)
+    })
+}
+
+/// The one JSON object that a file holds.
+pub(super) fn whole_object(path: &Path) -> Result<Object, Error> {
+    let bytes = rest(path, open(path)?)?;
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    serde_json::from_slice(bytes)
+        .map_err(|error| record(path, error.line().max(1), ("a JSON object".to_owned(), error.to_string())))
+}
+
+/// [`Error::Record`].
+pub(super) fn record(path: &Path, line: usize, (expected, got): Complaint) -> Error {
+    Error::Record { path: path.to_owned(), line, expected, got }
+}
+
+/// The text in a field.
+pub(super) fn text(object: &Object, field: &str) -> Result<String, Complaint> {
+    match object.get(field) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        other => Err((format!("text in the field `{field}`"), named(other))),
+    }
+}
+
+/// What a value is, for a complaint.
+pub(super) fn named(value: Option<&Value>) -> String {
+    let name = match value {
+        None => "an object without it",
+        Some(Value::Null) => "null",
+        Some(Value::Bool(_)) => "a boolean",
+        Some(Value::Number(_)) => "a number",
+        Some(Value::String(_)) => "text",
+        Some(Value::Array(_)) => "an array",
+        Some(Value::Object(_)) => "an object",
+    };
+    name.to_owned()
+}
+
+fn open(path: &Path) -> Result<BufReader<File>, Error> {
+    Ok(BufReader::new(File::open(path).map_err(Error::io("open", path))?))
+}
+
+fn rest(path: &Path, mut reader: impl Read) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    Ok(bytes)
+}
+
+fn lines(
+    path: &Path,
+    reader: impl BufRead,
+    mut take: impl FnMut(usize, Result<&str, Complaint>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for (number, bytes) in reader.split(b'\n').enumerate() {
+        let bytes = bytes.map_err(Error::io("read", path))?;
+        let start = if number == 0 { BYTE_ORDER_MARK } else { b"" };
+        let bytes = bytes.strip_prefix(start).unwrap_or(&bytes);
+        let line = std::str::from_utf8(bytes)
+            .map(|line| line.trim_end_matches('\r'))
+            .map_err(|error| ("UTF-8".to_owned(), error.to_string()));
+        if !line.as_ref().is_ok_and(|line| line.trim().is_empty()) {
+            take(number + 1, line)?;
+        }
+    }
+    Ok(())
+}
+
+/// The elements of the array that `bytes` are.
+fn elements(
+    path: &Path,
+    bytes: &[u8],
+    mut take: impl FnMut(usize, Result<Object, Complaint>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut at = Cursor { bytes: bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes), line: 1 };
+    let mut next = at.skip(b"[");
+    if at.peek() == Some(b']') {
+        next = at.skip(b"]");
+    }
+    while let Some(b'[' | b',') = next {
+        at.peek();
+        let mut values = serde_json::Deserializer::from_slice(at.bytes).into_iter::<Value>();
+        let value = match values.next() {
+            Some(Ok(value)) => value,
+            Some(Err(error)) => {
+                let complaint = ("a JSON value".to_owned(), error.to_string());
+                return Err(record(path, at.line + error.line().max(1) - 1, complaint));
+            }
+            None => return Err(record(path, at.line, ("a JSON value".into(), "the end of the file".into()))),
+        };
+        let object = match value {
+            Value::Object(object) => Ok(object),
+            other => Err(("a JSON object".to_owned(), named(Some(&other)))),
+        };
+        take(at.line, object)?;
+        at.advance(values.byte_offset());
+        next = at.skip(b",]");
+    }
+    match (next, at.peek()) {
+        (Some(_), None) => Ok(()),
+        (Some(_), Some(byte)) => Err(at.complain(path, "the end of the file", Some(byte))),
+        (None, byte) => Err(at.complain(path, "`,` or `]`", byte)),
+    }
+}
+
+/// What is left of a file, and the line where it begins.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    line: usize,
+}
+
+impl Cursor<'_> {
+    fn advance(&mut self, bytes: usize) {
+        let (over, rest) = self.bytes.split_at(bytes);
+        self.line += over.split(|&byte| byte == b'\n').count() - 1;
+        self.bytes = rest;
+    }
+
+    /// The next byte that is not white.
+    fn peek(&mut self) -> Option<u8> {
+        self.advance(self.bytes.len() - self.bytes.trim_ascii_start().len());
+        self.bytes.first().copied()
+    }
+
+    /// Goes over one of these bytes and gives it, if it comes next.
+    fn skip(&mut self, any_of: &[u8]) -> Option<u8> {
+        let byte = self.peek().filter(|byte| any_of.contains(byte))?;
+        self.advance(1);
+        Some(byte)
+    }
+
+    fn complain(&self, path: &Path, expected: &str, got: Option<u8>) -> Error {
+        let got = got.map_or("the end of the file".to_owned(), |byte| format!("{:?}", char::from(byte)));
+        record(path, self.line, (expected.to_owned(), got))
+    }
+}

@@ -127,20 +127,20 @@ impl Encoder {
     /// # Shapes
     /// - `asked`: `[N]`, flat
     /// - returns: `[N, D]` or `[B·L, D]`
-    fn states(&self, input: &DenoiserInput<'_>, asked: Option<Tensor<1, Int>>) -> Tensor<2> {
+    fn states(&self, input: &DenoiserInput<'_>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
         if let Err(error) = self.check(input) {
             panic!("{error}");
         }
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
         let embedded = self.embeddings.forward(input, self.config.first_position());
         let Some((last, layers)) = self.layers.split_last() else {
-            return select(embedded, asked.as_ref());
+            return select(embedded, asked);
         };
         let forward = |layer: &Layer, states, asked: Option<&_>| {
             layer.forward(states, input.shape, hidden.as_ref(), asked)
         };
         let states = layers.iter().fold(embedded, |states, layer| forward(layer, states, None));
-        forward(last, states, asked.as_ref())
+        forward(last, states, asked)
     }
 }
 
@@ -179,7 +179,7 @@ impl Factored for Encoder {
             return Tensor::zeros([0, self.config.hidden_size], &self.device());
         }
         // Before the head, so that `[B, L, V]` never exists, and inside the last layer.
-        self.head.forward(self.states(input, Some(indices(input.at, &self.device()))))
+        self.head.forward(self.states(input, Some(&indices(input.at, &self.device()))))
     }
 
     fn decoder(&self) -> Decoder {

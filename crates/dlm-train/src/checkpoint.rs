@@ -163,7 +163,8 @@ pub(crate) fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
 pub(crate) fn set_aside(folder: &Path, step: u64) -> Result<(), Error> {
     for (_, path) in steps(folder)?.into_iter().filter(|(later, _)| *later > step) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let free = (1_u64..).map(|n| folder.join(format!("aside-{n}-{name}"))).find(|path| !path.exists());
+        let free =
+            (1..=u64::MAX).map(|n| folder.join(format!("aside-{n}-{name}"))).find(|path| !path.exists());
         if let Some(free) = free {
             fs::rename(&path, &free).map_err(Error::io("rename", &path))?;
         }

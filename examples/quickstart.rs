@@ -121,8 +121,9 @@ fn quickstart(options: &Options, begin: Instant) -> Result<Trained, Box<dyn Erro
     println!("   scratch   ... and the same from random weights");
     let scratch = adapt("scratch", fresh, 0.1, &train, steps)?;
 
-    println!("4. lengths   {LENGTH_STEPS} steps of the length head on the frozen network");
-    let head = learn_lengths(&adapted, &train, &vocabulary)?;
+    let length_steps = LENGTH_STEPS.min(2 * steps);
+    println!("4. lengths   {length_steps} steps of the length head on the frozen network");
+    let head = learn_lengths(&adapted, &train, &vocabulary, length_steps)?;
     save(&adapted, &head)?;
 
     println!("5. measure   phoneme error rate on {} held-out words", test.len());
@@ -179,11 +180,12 @@ fn learn_lengths(
     model: &Encoder,
     train: &[Pair],
     vocabulary: &Vocabulary,
+    steps: u64,
 ) -> Result<LengthHead, Box<dyn Error>> {
     let examples: Vec<_> = train.iter().map(|pair| (pair.letters.clone(), pair.phonemes.len())).collect();
     let config = length_head(model);
     let size = BatchSize::Tokens(BATCH_TOKENS);
-    let trainer = length_trainer(model, &config, &examples, vocabulary, size, run(LENGTH_STEPS, LENGTH_LR))?;
+    let trainer = length_trainer(model, &config, &examples, vocabulary, size, run(steps, LENGTH_LR))?;
     let mut trainer = trainer.with_threads(PARTS);
     trainer.run(Hooks::new().progress())?;
     Ok(trainer.evaluated())

@@ -66,6 +66,31 @@ proptest! {
 }
 
 #[test]
+fn a_pointer_keeps_what_its_schedule_overrides() {
+    /// Answers with constants, as a numerically safe form would with better numbers.
+    struct Own;
+    impl Schedule for Own {
+        fn alpha(&self, t: f64) -> f64 {
+            1.0 - t
+        }
+        fn alpha_prime(&self, _: f64) -> f64 {
+            -1.0
+        }
+        fn loss_weight(&self, _: f64) -> f64 {
+            7.0
+        }
+        fn denoise_prob(&self, _: f64, _: f64) -> f64 {
+            0.125
+        }
+    }
+    fn numbers(schedule: impl Schedule) -> [f64; 2] {
+        [schedule.loss_weight(0.5), schedule.denoise_prob(0.5, 0.25)]
+    }
+    assert_eq!(numbers(&Own), [7.0, 0.125]);
+    assert_eq!(numbers(Box::new(Own) as Box<dyn Schedule>), [7.0, 0.125]);
+}
+
+#[test]
 fn a_schedule_that_cannot_be_is_refused() {
     for exponent in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let error = Polynomial::new(exponent).unwrap_err().to_string();

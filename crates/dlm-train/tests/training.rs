@@ -299,6 +299,15 @@ fn metrics_survive_a_resumption_without_repeated_steps() {
 }
 
 #[test]
+fn patience_of_none_is_patience_of_one_and_may_come_first() {
+    let _alone = alone();
+    let worse = |_: &Toy, step: u64| Ok(vec![("loss", step as f64)]);
+    let hooks = Hooks::new().patience(0).validate(1, Better::Lower, worse);
+    let summary = trainer(diffusion(), 0.0, config(9)).run(hooks).expect("a run");
+    assert_eq!((summary.steps, summary.stopped_early), (2, true));
+}
+
+#[test]
 fn a_failing_validation_names_its_step() {
     let _alone = alone();
     let hooks = Hooks::new().validate(2, Better::Higher, |_: &Toy, _| Err("no reference".into()));

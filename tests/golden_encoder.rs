@@ -10,7 +10,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
-use dlm::core::{Denoiser, DenoiserInput, TokenId};
+use dlm::core::view::Attending;
+use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
 use dlm::models::{Checkpoint, Encoder, vocabulary};
 
 /// Upstream computes in f64; its own f32 run differs by up to 3.1e-5.
@@ -49,7 +50,7 @@ impl Golden {
     }
 
     /// Largest difference from the model's logits, padding aside.
-    fn gap(&self, model: &Encoder, prefix: &str) -> f32 {
+    fn gap(&self, model: &impl Denoiser, prefix: &str) -> f32 {
         let key = |name: &str| format!("{prefix}{name}");
         let ids: Vec<TokenId> = self.ints(&key("input_ids")).iter().map(|&id| id as TokenId).collect();
         let shape: [usize; 2] = self.0[&key("input_ids")].shape().dims();
@@ -88,6 +89,8 @@ fn logits_are_upstreams() {
     }
     let roberta = load(fixture("roberta"), &Device::default());
     assert_gap("roberta padded on the left", Golden::of("roberta").gap(&roberta, "left."));
+    let causal = Attending { inner: &roberta, attention: Attention::Causal };
+    assert_gap("roberta as an autoregressive network", Golden::of("roberta").gap(&causal, "causal."));
 }
 
 #[test]

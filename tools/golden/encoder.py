@@ -20,8 +20,8 @@ import safetensors
 import safetensors.torch
 import torch
 import transformers
-from transformers import (BertConfig, BertForMaskedLM, RobertaConfig, RobertaForMaskedLM, XLMRobertaConfig,
-                          XLMRobertaForMaskedLM)
+from transformers import (BertConfig, BertForMaskedLM, RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM,
+                          XLMRobertaConfig, XLMRobertaForMaskedLM)
 
 DATE = "2026-11-23"
 LENGTHS = (9, 6, 4)
@@ -126,6 +126,11 @@ def make(name, family, out):
             left, left_mask = padded(rows, config.pad_token_id, left=True)
             logits = exact(input_ids=left, attention_mask=left_mask).logits
             assert torch.allclose(logits[left_mask == 1], got.logits[mask == 1])
+            causal = RobertaForCausalLM(RobertaConfig(**{**config.to_dict(), "is_decoder": True}, attn_implementation="eager"))
+            causal.load_state_dict(model.state_dict())
+            seen = causal.eval().double()(input_ids=ids, attention_mask=mask).logits
+            assert not torch.allclose(seen, got.logits, atol=0.1)
+            tensors |= {"causal.input_ids": ids.clone(), "causal.attention_mask": mask.clone(), "causal.logits": seen}
             tensors |= {"left.input_ids": left, "left.attention_mask": left_mask, "left.logits": logits}
 
     meta = {

@@ -17,6 +17,33 @@ pub enum Attention<'a> {
     Full,
     /// The first `n` positions of a row see only each other; the rest sees everything. One `n` a row.
     Prefix(&'a [usize]),
+    /// A position sees itself and those before it.
+    Causal,
+    /// A position sees those that are named, `[L, L]`: true where the query (row) may see the key (column),
+    /// for all rows of a batch alike.
+    Pairs(&'a [bool]),
+}
+
+impl<'a> Attention<'a> {
+    /// Whether position `query` of a row may look at position `key`, both below `len`.
+    ///
+    /// # Panics
+    /// If the row has no prefix, or `Pairs` is not `len · len` long.
+    pub fn sees(&self, row: usize, len: usize, query: usize, key: usize) -> bool {
+        match self {
+            Self::Full => true,
+            Self::Prefix(prefixes) => query >= prefixes[row] || key < prefixes[row],
+            Self::Causal => key <= query,
+            Self::Pairs(pairs) => pairs[query * len + key],
+        }
+    }
+
+    fn rows(self, rows: Range<usize>) -> Self {
+        match self {
+            Self::Prefix(prefixes) => Self::Prefix(&prefixes[rows]),
+            other => other,
+        }
+    }
 }
 
 /// What a network is asked: ids on the host, and the positions whose logits are wanted.
@@ -35,6 +62,9 @@ pub struct DenoiserInput<'a> {
     pub times: &'a [f64],
     /// Who sees whom.
     pub attention: Attention<'a>,
+    /// To which document of its row each position belongs, `[B, L]`; `None` if a row is one document.
+    /// Positions of different documents do not see each other, and each document counts from its start.
+    pub documents: Option<&'a [u32]>,
     /// The N flat positions (`row · L + position`) whose logits are wanted, in the order of the answer.
     pub at: &'a [usize],
 }
@@ -46,7 +76,7 @@ impl<'a> DenoiserInput<'a> {
     /// If `ids` is not `shape[0] · shape[1]` long.
     pub fn new(ids: &'a [TokenId], shape: [usize; 2], at: &'a [usize]) -> Self {
         assert_eq!(ids.len(), shape[0] * shape[1], "ids of shape {shape:?}");
-        Self { ids, shape, pad: None, times: &[], attention: Attention::Full, at }
+        Self { ids, shape, pad: None, times: &[], attention: Attention::Full, documents: None, at }
     }
 
     /// Hides the positions where `pad` is true.
@@ -75,23 +105,52 @@ impl<'a> DenoiserInput<'a> {
         Self { attention, ..self }
     }
 
+    /// Keeps the documents of a row apart.
+    ///
+    /// # Panics
+    /// If there is not one number for each id.
+    #[must_use]
+    pub fn with_documents(self, documents: &'a [u32]) -> Self {
+        assert_eq!(documents.len(), self.ids.len(), "document numbers of shape {:?}", self.shape);
+        Self { documents: Some(documents), ..self }
+    }
+
+    /// The input with other positions asked.
+    #[must_use]
+    pub fn asking<'b>(&self, at: &'b [usize]) -> DenoiserInput<'b>
+    where
+        'a: 'b,
+    {
+        DenoiserInput { at, ..*self }
+    }
+
+    /// Whether a position may look at another of the same row: attention, documents and padding.
+    ///
+    /// # Panics
+    /// If there are no such positions.
+    pub fn sees(&self, row: usize, query: usize, key: usize) -> bool {
+        let start = row * self.shape[1];
+        let together = |documents: &[u32]| documents[start + query] == documents[start + key];
+        !self.pad.is_some_and(|pad| pad[start + key])
+            && self.documents.is_none_or(together)
+            && self.attention.sees(row, self.shape[1], query, key)
+    }
+
     /// The input of some rows alone, asking at `at`, counted from their first position.
     ///
     /// # Panics
     /// If there are no such rows.
     #[must_use]
     pub fn rows(&self, rows: Range<usize>, at: &'a [usize]) -> Self {
-        let Self { ids, shape: [_, len], pad, times, attention, at: _ } = *self;
+        let Self { ids, shape: [_, len], pad, times, attention, documents, at: _ } = *self;
         let flat = rows.start * len..rows.end * len;
         Self {
             ids: &ids[flat.clone()],
             shape: [rows.len(), len],
-            pad: pad.map(|pad| &pad[flat]),
+            pad: pad.map(|pad| &pad[flat.clone()]),
             times: if times.is_empty() { times } else { &times[rows.clone()] },
-            attention: match attention {
-                Attention::Full => Attention::Full,
-                Attention::Prefix(prefixes) => Attention::Prefix(&prefixes[rows]),
-            },
+            attention: attention.rows(rows),
+            documents: documents.map(|documents| &documents[flat]),
             at,
         }
     }
@@ -100,14 +159,13 @@ impl<'a> DenoiserInput<'a> {
     ///
     /// # Errors
     /// [`Error::UnknownToken`], [`Error::TooLong`], [`Error::NoPosition`] for an asked position outside
-    /// the batch, [`Error::Length`] unless each row has its prefix.
+    /// the batch, [`Error::Length`] unless each row has its prefix, or each pair of positions its flag.
     pub fn check(&self, vocab_size: usize, max_len: Option<usize>) -> Result<(), Error> {
         let [rows, len] = self.shape;
         for row in 0..rows {
             let span = row * len..(row + 1) * len;
             check_ids(row, &self.ids[span.clone()], vocab_size)?;
-            let padding = self.pad.map_or(0, |pad| pad[span].iter().filter(|&&pad| pad).count());
-            let got = len - padding;
+            let got = self.longest_document(span);
             if let Some(most) = max_len.filter(|&most| got > most) {
                 return Err(Error::TooLong { row, got, most });
             }
@@ -116,9 +174,24 @@ impl<'a> DenoiserInput<'a> {
             return Err(Error::NoPosition { at, len: rows * len });
         }
         match self.attention {
-            Attention::Full => Ok(()),
+            Attention::Full | Attention::Causal => Ok(()),
             Attention::Prefix(prefixes) => same_length("prefixes of a batch", rows, prefixes.len()),
+            Attention::Pairs(pairs) => same_length("pairs of positions", len * len, pairs.len()),
         }
+    }
+
+    /// Tokens of the longest document of a row, padding not counted.
+    fn longest_document(&self, row: Range<usize>) -> usize {
+        let (mut longest, mut tokens, mut current) = (0, 0, None);
+        for flat in row {
+            let document = self.documents.map(|documents| documents[flat]);
+            if current != Some(document) {
+                (tokens, current) = (0, Some(document));
+            }
+            tokens += usize::from(!self.pad.is_some_and(|pad| pad[flat]));
+            longest = longest.max(tokens);
+        }
+        longest
     }
 }
 
@@ -187,6 +260,15 @@ macro_rules! pointer {
 pointer!(&D);
 pointer!(Box<D>);
 pointer!(Arc<D>);
+
+impl<D: Factored + ?Sized> Factored for &D {
+    fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        (**self).features(input)
+    }
+    fn decoder(&self) -> Decoder {
+        (**self).decoder()
+    }
+}
 
 /// A network whose last layer is a plain linear map over the vocabulary, so that a loss can apply it
 /// piece by piece (see [`nll_chunked`](crate::loss::nll_chunked)).

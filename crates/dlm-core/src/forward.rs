@@ -153,6 +153,7 @@ pub struct Noised {
     times: Vec<f64>,
     maskable: Vec<usize>,
     at: Vec<usize>,
+    documents: Option<Vec<u32>>,
     shape: [usize; 2],
 }
 
@@ -169,15 +170,26 @@ impl Noised {
 
     fn new(batch: &Batch, times: Vec<f64>, noisy: &[bool], prior: Prior) -> Self {
         let Prior::Absorbing { mask } = prior;
-        let corrupt = |(&id, &noisy): (&TokenId, &bool)| if noisy { mask } else { id };
+        Self::corrupted(batch, times, noisy, |_| mask)
+    }
+
+    /// `batch` with `corrupt(flat position)` where `noisy` says so, `[B, L]`.
+    pub(crate) fn corrupted(
+        batch: &Batch,
+        times: Vec<f64>,
+        noisy: &[bool],
+        corrupt: impl Fn(usize) -> TokenId,
+    ) -> Self {
+        let token = |(i, (&id, &noisy)): (usize, (&TokenId, &bool))| if noisy { corrupt(i) } else { id };
         let count = |row: &[bool]| row.iter().filter(|&&maskable| maskable).count();
         Self {
             x0: batch.ids().to_vec(),
-            xt: batch.ids().iter().zip(noisy).map(corrupt).collect(),
+            xt: batch.ids().iter().zip(noisy).enumerate().map(token).collect(),
             pad: batch.pad().to_vec(),
             times,
             maskable: batch.maskable().chunks_exact(batch.len()).map(count).collect(),
             at: (0..noisy.len()).filter(|&i| noisy[i]).collect(),
+            documents: batch.documents().map(<[u32]>::to_vec),
             shape: [batch.rows(), batch.len()],
         }
     }
@@ -190,13 +202,19 @@ impl Noised {
         self.times.extend(below.times);
         self.maskable.extend(below.maskable);
         self.at.extend(below.at.into_iter().map(|i| i + offset));
+        self.documents = self.documents.zip(below.documents).map(|(above, below)| [above, below].concat());
         self.shape[0] += below.shape[0];
         self
     }
 
     /// The question to a network: its logits at the noisy positions.
     pub fn input(&self) -> DenoiserInput<'_> {
-        DenoiserInput::new(&self.xt, self.shape, &self.at).with_pad(&self.pad).with_times(&self.times)
+        let input = DenoiserInput::new(&self.xt, self.shape, &self.at);
+        let input = input.with_pad(&self.pad).with_times(&self.times);
+        match &self.documents {
+            None => input,
+            Some(documents) => input.with_documents(documents),
+        }
     }
 
     /// Clean tokens, `[B, L]`.

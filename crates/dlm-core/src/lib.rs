@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod corrupt;
 pub mod denoiser;
 mod error;
 pub mod forward;
@@ -9,6 +10,7 @@ pub mod rng;
 pub mod schedule;
 pub mod sequence;
 pub mod time;
+pub mod view;
 
 pub use denoiser::{Attention, Decoder, Denoiser, DenoiserInput, Factored};
 pub use error::Error;

@@ -29,6 +29,8 @@ pub enum Purpose {
     Mixture = 8,
     /// Which demonstrations a prompt shows.
     Shots = 9,
+    /// Which pairs of positions attention connects while it is opened.
+    Attention = 10,
 }
 
 /// A seed and a step: the part of an address that a whole batch shares.
@@ -59,6 +61,11 @@ impl CounterRng {
     #[must_use]
     pub fn at_step(self, step: u64) -> Self {
         Self { step, ..self }
+    }
+
+    /// The step.
+    pub fn step(&self) -> u64 {
+        self.step
     }
 
     /// The draws for one row, told apart from other rows by `key`.

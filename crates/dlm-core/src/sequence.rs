@@ -121,6 +121,7 @@ pub struct Batch {
     maskable: Vec<bool>,
     pad: Vec<bool>,
     keys: Vec<u64>,
+    documents: Option<Vec<u32>>,
     shape: [usize; 2],
 }
 
@@ -140,6 +141,7 @@ impl Batch {
             maskable: vec![false; rows.len() * len],
             pad: vec![true; rows.len() * len],
             keys: Vec::with_capacity(rows.len()),
+            documents: None,
             shape: [rows.len(), len],
         };
         for (row, sequence) in rows.iter().enumerate() {
@@ -151,6 +153,41 @@ impl Batch {
             batch.keys.push(sequence.key.unwrap_or(row as u64));
         }
         Ok(batch)
+    }
+
+    /// Rows of several documents laid end to end, padded to the longest row. The documents of a row do not
+    /// see each other, but share a time and the row's draws, whose key is the first document's.
+    ///
+    /// # Errors
+    /// As [`Batch::new`]; the position in [`Error::UnknownToken`] is that in the row.
+    ///
+    /// # Example
+    /// ```
+    /// use dlm_core::{Batch, Sequence, Vocabulary};
+    /// let vocabulary = Vocabulary::new(10, 0, 1, 2, 9)?;
+    /// let [a, b, c] = [vec![3, 4], vec![5], vec![6]].map(Sequence::whole);
+    /// let batch = Batch::packed(&[vec![a, b], vec![c]], &vocabulary)?;
+    /// assert_eq!(batch.ids(), [3, 4, 5, 6, 1, 1]);
+    /// assert_eq!(batch.documents(), Some([0, 0, 1, 0, 0, 0].as_slice()));
+    /// # Ok::<(), dlm_core::Error>(())
+    /// ```
+    pub fn packed(rows: &[Vec<Sequence>], vocabulary: &Vocabulary) -> Result<Self, Error> {
+        let join = |documents: &Vec<Sequence>| Sequence {
+            ids: documents.iter().flat_map(|document| document.ids.iter().copied()).collect(),
+            maskable: documents.iter().flat_map(|document| document.maskable.iter().copied()).collect(),
+            key: documents.first().and_then(|document| document.key),
+        };
+        let batch = Self::new(&rows.iter().map(join).collect::<Vec<_>>(), vocabulary)?;
+        let mut documents = vec![0; batch.ids.len()];
+        for (row, numbers) in rows.iter().zip(documents.chunks_exact_mut(batch.len())) {
+            let mut rest = numbers;
+            for (number, document) in row.iter().enumerate() {
+                let (own, after) = rest.split_at_mut(document.len());
+                own.fill(number as u32);
+                rest = after;
+            }
+        }
+        Ok(Self { documents: Some(documents), ..batch })
     }
 
     /// Number of rows, B.
@@ -181,6 +218,11 @@ impl Batch {
     /// Which positions are padding, `[B, L]`.
     pub fn pad(&self) -> &[bool] {
         &self.pad
+    }
+
+    /// To which document of its row each position belongs, `[B, L]`, from 0; `None` if a row is one document.
+    pub fn documents(&self) -> Option<&[u32]> {
+        self.documents.as_deref()
     }
 
     /// The key of a row's random draws.

@@ -98,16 +98,13 @@ pub(crate) fn hidden_mask(
     heads: usize,
     device: &Device,
 ) -> Option<Tensor<4, Bool>> {
-    let Attention::Prefix(prefixes) = input.attention else {
+    if input.attention == Attention::Full && input.documents.is_none() {
         return padding_mask(input.pad, input.shape, heads, device);
-    };
+    }
     let [rows, len] = input.shape;
-    let padding = |row: usize, key: usize| input.pad.is_some_and(|pad| pad[row * len + key]);
     let mut hidden = Vec::with_capacity(rows * len * len);
-    for (row, &prefix) in prefixes.iter().enumerate() {
-        for query in 0..len {
-            hidden.extend((0..len).map(|key| padding(row, key) || query < prefix && key >= prefix));
-        }
+    for (row, query) in (0..rows).flat_map(|row| (0..len).map(move |query| (row, query))) {
+        hidden.extend((0..len).map(|key| !input.sees(row, query, key)));
     }
     Some(over_heads(TensorData::new(hidden, [rows, 1, len, len]), heads, device))
 }

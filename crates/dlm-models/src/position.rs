@@ -2,14 +2,15 @@
 
 use dlm_core::DenoiserInput;
 
-/// Position ids, `[B, L]`: each row counts its tokens from `first`, whichever side its padding is on.
-/// Padding itself gets `first`.
+/// Position ids, `[B, L]`: each document of each row counts its tokens from `first`, whichever side padding is
+/// on. Padding itself gets `first`.
 pub(crate) fn ids(input: &DenoiserInput<'_>, first: usize) -> Vec<i32> {
     let [_, len] = input.shape;
     let mut next = 0;
     (0..input.ids.len())
         .map(|flat| {
-            if flat % len == 0 {
+            let other = |documents: &[u32]| documents[flat] != documents[flat - 1];
+            if flat % len == 0 || input.documents.is_some_and(other) {
                 next = first as i32;
             }
             if input.pad.is_some_and(|pad| pad[flat]) {

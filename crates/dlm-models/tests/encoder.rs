@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, Tolerance, s};
-use dlm_core::{Attention, Denoiser, DenoiserInput, Factored, TokenId};
+use dlm_core::{Attention, Batch, Denoiser, DenoiserInput, Factored, Sequence, TokenId, Vocabulary};
 use dlm_models::{Encoder, EncoderConfig, Family};
 
 const PAD: TokenId = 1;
@@ -77,6 +77,45 @@ fn a_prefix_and_padding_go_together() {
     let pad = [false, false, false, true];
     let padded = DenoiserInput::new(&[3, 4, 5, PAD], [1, 4], &[0, 1, 2]).with_attention(attention);
     assert_close(model.logits(&padded.with_pad(&pad)), model.logits(&alone));
+}
+
+#[test]
+fn a_causal_network_does_not_see_what_comes() {
+    let model = model(Family::Roberta);
+    let ask = |ids: &[TokenId], attention| {
+        model.logits(&DenoiserInput::new(ids, [1, 4], &[0, 1, 2, 3]).with_attention(attention))
+    };
+    let causal = |ids: &[TokenId]| ask(ids, Attention::Causal);
+    assert_close(causal(&[3, 4, 5, 6]).slice(s![0..3, ..]), causal(&[3, 4, 5, 9]).slice(s![0..3, ..]));
+    assert!(distance(causal(&[3, 4, 5, 6]), causal(&[9, 4, 5, 6])) > 1e-2);
+    // The same as pairs, and not by chance the same as something else.
+    let pairs: Vec<bool> = (0..16).map(|pair| pair % 4 <= pair / 4).collect();
+    assert_close(causal(&[3, 4, 5, 6]), ask(&[3, 4, 5, 6], Attention::Pairs(&pairs)));
+    assert!(distance(causal(&[3, 4, 5, 6]), ask(&[3, 4, 5, 6], Attention::Full)) > 1e-2);
+}
+
+#[test]
+fn packed_documents_give_the_logits_they_give_alone() {
+    let vocabulary = Vocabulary::new(11, 0, PAD, 2, 10).expect("ids below the size");
+    let documents = [vec![3, 4, 5], vec![6, 7], vec![8, 3, 9, 4, 5, 6, 7], vec![5]];
+    let [a, b, c, d] = documents.clone().map(Sequence::whole);
+    let batch = Batch::packed(&[vec![a, b], vec![c, d]], &vocabulary).expect("a batch");
+    for (family, attention) in [(Family::Bert, Attention::Full), (Family::Roberta, Attention::Causal)] {
+        let model = model(family);
+        let at = [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15];
+        let input = DenoiserInput::new(batch.ids(), [2, 8], &at).with_pad(batch.pad());
+        let input = input.with_documents(batch.documents().expect("numbers")).with_attention(attention);
+        let alone = documents.iter().map(|ids| {
+            let at: Vec<usize> = (0..ids.len()).collect();
+            model.logits(&DenoiserInput::new(ids, [1, ids.len()], &at).with_attention(attention))
+        });
+        assert_close(model.logits(&input), Tensor::cat(alone.collect(), 0));
+    }
+    // Eight tokens in a row, but no document of more than the seven that fit.
+    let short = config(Family::Bert).with_max_position_embeddings(7).init(&Device::default()).expect("sizes");
+    let input = DenoiserInput::new(batch.ids(), [2, 8], &[0]).with_pad(batch.pad());
+    assert!(short.check(&input.with_documents(batch.documents().expect("numbers"))).is_ok());
+    assert!(short.check(&input).is_err());
 }
 
 #[test]

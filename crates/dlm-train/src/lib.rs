@@ -18,7 +18,9 @@ pub use checkpoint::latest;
 pub use data::{BatchSize, BatchSource, Batches};
 pub use ema::Ema;
 pub use error::{Error, Foreign};
-pub use objective::{Chunked, Diffusion, Objective, validation_loss};
+pub use objective::{
+    Anneal, Chunked, CrossEntropy, Diffusion, Objective, autoregressive, bert, validation_loss,
+};
 pub use optim::{AdamW, Decay, LrSchedule, Warmup};
 pub use progress::{Metrics, MetricsFile, Progress};
 pub use run::{Better, Hooks, Scores, Summary};

@@ -1,9 +1,14 @@
 //! What is minimised: from a network and a batch to a loss.
 
+mod corruption;
+mod view;
+
 use burn::tensor::Tensor;
-use dlm_core::loss::{Mlm, Rdm, Weighting, nll, nll_chunked};
-use dlm_core::schedule::Linear;
-use dlm_core::{Batch, CounterRng, Denoiser, Factored, Forward, Noised, Prior, Schedule, Times, TokenId};
+use dlm_core::loss::{Weighting, nll, nll_chunked};
+use dlm_core::{Batch, CounterRng, Denoiser, Factored, Noised};
+
+pub use self::corruption::{Bert, Corruption, Diffused, Diffusion, TeacherForced, autoregressive, bert};
+pub use self::view::{Anneal, Causal, Shift};
 
 use crate::error::Error;
 
@@ -31,82 +36,50 @@ where
     }
 }
 
-/// Denoising: draw times, add noise, and score the network's guess at each noisy token.
+/// For a stage that is chosen at run time.
+impl<M> Objective<M> for Box<dyn Objective<M> + '_> {
+    fn loss(&self, model: &M, batch: &Batch, rng: &CounterRng) -> Result<Tensor<1>, Error> {
+        (**self).loss(model, batch, rng)
+    }
+}
+
+/// Cross-entropy of the network's answers at the positions that a corruption asks about.
 ///
 /// ```text
-/// t ~ times      x_t ~ q(· | x₀)      L = Σ_noisy w(t) · −log p_θ(x₀ | x_t)
+/// asked, x_t ~ corruption(x₀)      L = Σ_asked w · −log p_θ(x₀ | x_t)
 /// ```
 #[derive(Debug, Clone)]
-pub struct Diffusion<S, W> {
-    forward: Forward<S>,
-    times: Times,
+pub struct CrossEntropy<C, W> {
+    corruption: C,
     weighting: W,
-    coupled: bool,
 }
 
-impl Diffusion<Linear, Rdm> {
-    /// The paper's objective: linear noise, `steps` (T, 50 in the paper) discrete times, weights
-    /// T − t + 1, coupled pairs.
-    ///
-    /// # Errors
-    /// [`dlm_core::Error::OutOfDomain`] if `steps` is 0.
-    ///
-    /// # Source
-    /// Ye et al. 2023, arXiv:2308.12219, Eq. 5 and appendix A.
-    pub fn paper(mask: TokenId, steps: usize) -> Result<Self, Error> {
-        let forward = Forward::new(Linear, Prior::Absorbing { mask });
-        Ok(Self::new(forward, Times::grid(steps)?, Rdm::linear(steps)?).coupled())
-    }
-}
-
-impl Diffusion<Linear, Mlm> {
-    /// Masked-LM training: each maskable token becomes the mask with probability `ratio` (0.15 in
-    /// BERT), and the mean cross-entropy over the masked ones is minimised. There is no 80/10/10 rule.
-    ///
-    /// # Errors
-    /// [`dlm_core::Error::OutOfDomain`] unless `0 < ratio ≤ 1`.
-    pub fn mlm(mask: TokenId, ratio: f64) -> Result<Self, Error> {
-        let forward = Forward::new(Linear, Prior::Absorbing { mask });
-        Ok(Self::new(forward, Times::fixed(ratio)?, Mlm))
-    }
-}
-
-impl<S: Schedule, W: Weighting> Diffusion<S, W> {
-    /// One time a row.
-    pub fn new(forward: Forward<S>, times: Times, weighting: W) -> Self {
-        Self { forward, times, weighting, coupled: false }
+impl<C: Corruption, W: Weighting> CrossEntropy<C, W> {
+    /// The positions that `corruption` asks about, weighted by `weighting`.
+    pub fn of(corruption: C, weighting: W) -> Self {
+        Self { corruption, weighting }
     }
 
-    /// Two times a row, the noise of the earlier a part of the noise of the later: 2B rows.
-    #[must_use]
-    pub fn coupled(self) -> Self {
-        Self { coupled: true, ..self }
-    }
-
-    /// Applies the network's decoder to at most `rows` noisy positions at a time: less memory for the
+    /// Applies the network's decoder to at most `rows` asked positions at a time: less memory for the
     /// same loss, for networks that are [`Factored`].
     ///
     /// # Errors
     /// [`Error::OutOfDomain`] if `rows` is 0.
-    pub fn chunked(self, rows: usize) -> Result<Chunked<S, W>, Error> {
+    pub fn chunked(self, rows: usize) -> Result<Chunked<C, W>, Error> {
         crate::error::in_domain(rows > 0, "rows of a chunk", "at least 1", rows as f64)?;
-        Ok(Chunked { diffusion: self, rows })
+        Ok(Chunked { objective: self, rows })
     }
 
-    /// `x_t` of a batch, or of two copies of it.
+    /// What the network is asked about a batch.
     ///
     /// # Errors
-    /// As [`Forward::noise`].
+    /// Whatever keeps the batch from being corrupted.
     pub fn noise(&self, batch: &Batch, rng: &CounterRng) -> Result<Noised, Error> {
-        Ok(if self.coupled {
-            self.forward.noise_coupled(batch, &self.times.sample_pairs(batch, rng), rng)?
-        } else {
-            self.forward.noise(batch, &self.times.sample(batch, rng), rng)?
-        })
+        Ok(self.corruption.corrupt(batch, rng)?)
     }
 }
 
-impl<M: Denoiser, S: Schedule, W: Weighting> Objective<M> for Diffusion<S, W> {
+impl<M: Denoiser, C: Corruption, W: Weighting> Objective<M> for CrossEntropy<C, W> {
     fn loss(&self, model: &M, batch: &Batch, rng: &CounterRng) -> Result<Tensor<1>, Error> {
         let noised = self.noise(batch, rng)?;
         if noised.at().is_empty() {
@@ -117,23 +90,23 @@ impl<M: Denoiser, S: Schedule, W: Weighting> Objective<M> for Diffusion<S, W> {
     }
 }
 
-/// [`Diffusion`] with the vocabulary's logits made a few rows at a time.
+/// [`CrossEntropy`] with the vocabulary's logits made a few rows at a time.
 #[derive(Debug, Clone)]
-pub struct Chunked<S, W> {
-    diffusion: Diffusion<S, W>,
+pub struct Chunked<C, W> {
+    objective: CrossEntropy<C, W>,
     rows: usize,
 }
 
-impl<M: Factored, S: Schedule, W: Weighting> Objective<M> for Chunked<S, W> {
+impl<M: Factored, C: Corruption, W: Weighting> Objective<M> for Chunked<C, W> {
     fn loss(&self, model: &M, batch: &Batch, rng: &CounterRng) -> Result<Tensor<1>, Error> {
-        let Self { diffusion, rows } = self;
-        let noised = diffusion.noise(batch, rng)?;
+        let Self { objective, rows } = self;
+        let noised = objective.noise(batch, rng)?;
         if noised.at().is_empty() {
             return Ok(nothing(model));
         }
         model.check(&noised.input())?;
         let features = model.features(&noised.input());
-        Ok(nll_chunked(features, &model.decoder(), &noised, &diffusion.weighting, *rows))
+        Ok(nll_chunked(features, &model.decoder(), &noised, &objective.weighting, *rows))
     }
 }
 

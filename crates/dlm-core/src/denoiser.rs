@@ -24,7 +24,7 @@ pub enum Attention<'a> {
     Pairs(&'a [bool]),
 }
 
-impl<'a> Attention<'a> {
+impl Attention<'_> {
     /// Whether position `query` of a row may look at position `key`, both below `len`.
     ///
     /// # Panics

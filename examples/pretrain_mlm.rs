@@ -20,7 +20,7 @@ use burn::tensor::Device;
 use dlm::core::{Sequence, Vocabulary};
 use dlm::models::Checkpoint;
 use dlm::train::{
-    AdamW, BatchSize, Batches, Better, Decay, Diffusion, Hooks, LrSchedule, TrainConfig, Trainer, Warmup,
+    BatchSize, Batches, Better, Decay, Diffusion, Hooks, LrSchedule, TrainConfig, Trainer, Warmup,
     init_seeded, validation_loss,
 };
 use g2p::Pair;
@@ -65,16 +65,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let objective = Diffusion::mlm(vocabulary.mask, MASK_RATIO)?;
     let run = TrainConfig {
         seed: SEED,
-        steps,
-        accumulation: 1,
         lr: LrSchedule {
             peak: PEAK_LR,
             warmup: Warmup::Linear(steps / 40),
             decay: Decay::Cosine { end: steps, floor: 0.02 },
         },
-        adamw: AdamW::default(),
-        clip: Some(1.0),
-        ema: None,
+        ..TrainConfig::paper(PEAK_LR, steps)
     };
     let model = config.init(&device)?;
     let model = init_seeded(|_| model, &device, SEED);

@@ -14,7 +14,7 @@ use dlm::core::loss::nll;
 use dlm::core::{Batch, CounterRng, Denoiser, DenoiserInput};
 use dlm::models::{Checkpoint, Encoder};
 use dlm::sampling::wrap::Threads;
-use dlm::train::{AdamW, LrSchedule, TrainConfig, Trainer};
+use dlm::train::{LrSchedule, TrainConfig, Trainer};
 use dlm_benches::{batch, half_noised, ids, loss};
 
 const FORWARD: [(usize, usize); 4] = [(1, 64), (8, 64), (1, 256), (8, 256)];
@@ -65,13 +65,10 @@ fn train(folder: &Path, model: &Encoder) -> Result<(), Box<dyn Error>> {
             Ok(nll(model.logits(&noised.input()), &noised, &loss()))
         };
         let config = TrainConfig {
-            seed: 0,
-            steps: u64::MAX,
             accumulation: parts.len(),
             lr: LrSchedule::constant(1e-4),
-            adamw: AdamW::default(),
             clip: None,
-            ema: None,
+            ..TrainConfig::paper(1e-4, u64::MAX)
         };
         let source = move |index| Ok(parts[index as usize % parts.len()].clone());
         let mut trainer =

@@ -4,7 +4,7 @@
 #![allow(clippy::float_cmp, reason = "these numbers are exact")]
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Distribution, Int, Tensor, Tolerance};
+use burn::tensor::{Device, Distribution, FloatDType, Int, Tensor, Tolerance};
 use dlm_core::loss::{Mlm, Nelbo, Rdm, Reduction, Weighting, forbid, nll, nll_chunked, nll_per_token};
 use dlm_core::schedule::Linear;
 use dlm_core::{Batch, Decoder, Noised, Prior, Sequence, Vocabulary};
@@ -149,4 +149,51 @@ fn huge_logits_stay_finite_and_no_noise_costs_nothing() {
     let clean = Noised::with_noise(&batch, &[0.1], &[false], Prior::Absorbing { mask: 10 }).unwrap();
     let empty = Tensor::<2>::random([0, V], Distribution::Default, &Device::default());
     assert_eq!(nll(empty, &clean, &Mlm).into_scalar::<f32>(), 0.0);
+}
+
+#[test]
+fn losses_of_half_precision_logits_are_finite_and_close() {
+    let noised = noised();
+    let n = noised.at().len();
+    for half in [FloatDType::BF16, FloatDType::F16] {
+        if !device().supports_dtype(half) {
+            continue;
+        }
+        // Far apart, so that a sum in f16 would overflow.
+        let logits = numbers(n, V, 300.0).cast(half).require_grad();
+        let weighting = Rdm::linear(50).unwrap();
+        let loss = nll(logits.clone(), &noised, &weighting);
+        let wide = logits.clone().inner().cast(FloatDType::F32).autodiff().require_grad();
+        let expected = nll(wide.clone(), &noised, &weighting);
+        assert_eq!(loss.clone().into_scalar::<f32>(), expected.clone().into_scalar::<f32>());
+        let got = logits.grad(&loss.backward()).unwrap();
+        assert_eq!(got.dtype(), half.into());
+        let expected = wide.grad(&expected.backward()).unwrap();
+        let data = expected.cast(half).into_data();
+        got.into_data().assert_approx_eq::<f32>(&data, Tolerance::absolute(1e-6));
+    }
+}
+
+#[test]
+fn the_chunked_loss_works_in_half_precision() {
+    let noised = noised();
+    let half = FloatDType::BF16;
+    if !device().supports_dtype(half) {
+        return;
+    }
+    let features = numbers(noised.at().len(), 3, 1.0).cast(half).require_grad();
+    let weight = numbers(V, 3, 0.5).cast(half).require_grad();
+    let bias = numbers(1, V, 0.1).squeeze_dim::<1>(0).cast(half).require_grad();
+    let decoder = Decoder { weight: weight.clone(), bias: Some(bias.clone()) };
+    let grads = |loss: Tensor<1>| {
+        let grads = loss.backward();
+        [features.grad(&grads).unwrap(), weight.grad(&grads).unwrap()]
+    };
+    let plain = nll(decoder.forward(features.clone()), &noised, &Mlm);
+    let chunked = nll_chunked(features.clone(), &decoder, &noised, &Mlm, 2);
+    assert!((plain.clone().into_scalar::<f32>() - chunked.clone().into_scalar::<f32>()).abs() < 1e-5);
+    for (plain, chunked) in grads(plain).into_iter().zip(grads(chunked)) {
+        // bf16 has 8 bits.
+        chunked.into_data().assert_approx_eq::<f32>(&plain.into_data(), Tolerance::absolute(4e-3));
+    }
 }

@@ -23,11 +23,13 @@ use burn::store::RecordError;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::guard::Watch;
 use crate::hash;
+use crate::precision::LossScale;
 use crate::trainer::TrainConfig;
 
 /// Changes when a reader of this version could misread a checkpoint.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 pub(crate) const STATE: &str = "state.json";
 const PART: &str = ".part-";
 /// Where a checkpoint waits while another takes its place.
@@ -37,18 +39,29 @@ const OLD: &str = ".old-";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     format: u32,
-    pub(crate) step: u64,
+    pub(crate) at: Position,
     pub(crate) config: TrainConfig,
     /// [`BatchSource::fingerprint`](crate::BatchSource::fingerprint).
     pub(crate) data: u64,
-    pub(crate) record: BestSoFar,
     files: Vec<Entry>,
 }
 
 impl State {
-    pub(crate) fn new(step: u64, config: TrainConfig, data: u64, record: BestSoFar) -> Self {
-        Self { format: FORMAT, step, config, data, record, files: Vec::new() }
+    pub(crate) fn new(at: Position, config: TrainConfig, data: u64) -> Self {
+        Self { format: FORMAT, at, config, data, files: Vec::new() }
     }
+}
+
+/// Where a run stands, tensors aside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Position {
+    /// Steps done.
+    pub(crate) step: u64,
+    /// Batches that were passed over for good, when the run went back before a spike.
+    pub(crate) passed_over: u64,
+    pub(crate) record: BestSoFar,
+    pub(crate) watch: Watch,
+    pub(crate) scale: LossScale,
 }
 
 /// The best validation so far.

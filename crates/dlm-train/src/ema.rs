@@ -31,16 +31,20 @@ impl<M: Module> Ema<M> {
     /// One step of the average towards `model`, parameter by parameter, matched by id.
     #[must_use]
     pub fn update(self, model: &M) -> Self {
-        let mut current = Current(TensorContainer::new());
-        model.visit(&mut current);
-        let model = self.model.map(&mut Follow { current: current.0, rate: 1.0 - self.decay });
-        Self { model, ..self }
+        Self { model: follow(self.model, model, 1.0 - self.decay), ..self }
     }
 
     /// The averaged model, for evaluation.
     pub fn model(&self) -> &M {
         &self.model
     }
+}
+
+/// `mean + rate · (now − mean)`, parameter by parameter, matched by id. What `now` does not have stays.
+pub(crate) fn follow<M: Module>(mean: M, now: &M, rate: f64) -> M {
+    let mut current = Current(TensorContainer::new());
+    now.visit(&mut current);
+    mean.map(&mut Follow { current: current.0, rate })
 }
 
 /// Handles of a model's present parameters.

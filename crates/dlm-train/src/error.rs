@@ -111,6 +111,18 @@ pub enum Error {
         /// Its value.
         got: f64,
     },
+    /// A step was not taken, because it would have harmed the model, and the guard says to stop.
+    #[error(
+        "step {step}: the loss is {} and the gradient norm {}, where {} is usual; lower the learning rate, or \
+         look at this step's batches",
+        spike.loss, spike.grad_norm, spike.usual
+    )]
+    Spike {
+        /// The step, from 1.
+        step: u64,
+        /// Its numbers.
+        spike: crate::Spike,
+    },
     /// The caller's own code, called between steps, failed.
     #[error("step {step}: the {what} failed")]
     Callback {

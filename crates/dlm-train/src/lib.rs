@@ -4,10 +4,12 @@ pub mod checkpoint;
 pub mod data;
 pub mod ema;
 mod error;
+mod guard;
 mod hash;
 pub mod metrics;
 pub mod objective;
 pub mod optim;
+pub mod precision;
 pub mod progress;
 mod resume;
 mod run;
@@ -18,11 +20,14 @@ pub use checkpoint::latest;
 pub use data::{BatchSize, BatchSource, Batches};
 pub use ema::Ema;
 pub use error::{Error, Foreign};
+pub use guard::{Guard, OnSpike, Spike};
 pub use objective::{
     Anneal, Chunked, CrossEntropy, Diffusion, Objective, autoregressive, bert, validation_loss,
 };
-pub use optim::{AdamW, Decay, LrSchedule, Warmup};
+pub use optim::{AdamW, Decay, LrSchedule, Muon, Warmup};
+pub use precision::Precision;
 pub use progress::{Metrics, MetricsFile, Progress};
+pub use resume::average;
 pub use run::{Better, Hooks, Scores, Summary};
 pub use step::StepReport;
 pub use trainer::{TrainConfig, Trainer, init_seeded};

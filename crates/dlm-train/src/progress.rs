@@ -19,8 +19,12 @@ pub struct Metrics {
     pub loss: f64,
     /// Learning rate of this step.
     pub lr: f64,
-    /// Gradient norm of this step, before clipping.
+    /// Gradient norm of this step, before clipping; of a step passed over because it was not finite, the
+    /// usual one.
     pub grad_norm: f64,
+    /// Steps that were passed over so far, see [`Guard`](crate::Guard).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spikes: u64,
     /// Since the last line; padding counted, validation time not.
     pub steps_per_s: f64,
     /// As above.
@@ -28,6 +32,11 @@ pub struct Metrics {
     /// What a validation after this step found; empty without one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub validation: BTreeMap<String, f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A file with one JSON object of [`Metrics`] a line.
@@ -140,9 +149,10 @@ fn line(metrics: &Metrics, first: u64, total: u64, gone: Duration) -> String {
     let done = metrics.step.saturating_sub(first).max(1) as f64;
     let left = gone.as_secs_f64() * (total.saturating_sub(metrics.step) as f64 / done);
     let left = Duration::try_from_secs_f64(left).map_or_else(|_| "for ever".to_owned(), clock);
+    let spikes = if metrics.spikes > 0 { format!("  {} spikes", metrics.spikes) } else { String::new() };
     let scores = metrics.validation.iter().map(|(name, value)| format!("  {name} {value:.4}"));
     format!(
-        "step {}/{total}  loss {:.4}  {:.1} steps/s  {} tokens/s  {} gone, {} left{}",
+        "step {}/{total}  loss {:.4}  {:.1} steps/s  {} tokens/s  {} gone, {} left{spikes}{}",
         metrics.step,
         metrics.loss,
         metrics.steps_per_s,
@@ -173,6 +183,7 @@ mod tests {
             loss: 1.25,
             lr: 1e-3,
             grad_norm: 0.5,
+            spikes: 0,
             steps_per_s: 2.0,
             tokens_per_s: 2500.0,
             validation: BTreeMap::new(),

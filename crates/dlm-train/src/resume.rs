@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::OptimizerRecord;
 use burn::store::ModuleRecord;
+use burn::tensor::Tensor;
 
 use crate::checkpoint::{self, Latest, State, archive, latest, read_state};
-use crate::ema::Ema;
+use crate::ema::{Ema, follow};
 use crate::error::Error;
 use crate::objective::Objective;
 use crate::step::finite;
@@ -25,7 +26,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// [`Error::NotFinite`] if the loss or gradient of any step was: such a model is not worth keeping.
     /// [`Error::Io`] and [`Error::Archive`].
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<PathBuf, Error> {
-        self.save_as(folder.as_ref(), &checkpoint::name(self.step))
+        self.save_as(folder.as_ref(), &checkpoint::name(self.at.step))
     }
 
     pub(crate) fn save_as(&self, folder: &Path, name: &str) -> Result<PathBuf, Error> {
@@ -34,9 +35,9 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             last.grad_norm()?;
         }
         if let Some(health) = &self.health {
-            finite(self.step, "sum of losses and gradient norms so far", health)?;
+            finite(self.at.step, "sum of losses and gradient norms so far", health)?;
         }
-        let state = State::new(self.step, self.config.clone(), self.data, self.record);
+        let state = State::new(self.at, self.config.clone(), self.data);
         checkpoint::write(folder, name, state, |part| {
             save_model(self.model().clone(), &part.join(MODEL))?;
             let path = part.join(OPTIMIZER);
@@ -82,12 +83,72 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         let path = folder.join(OPTIMIZER);
         let moments = OptimizerRecord::load(&path).map_err(archive(&path))?;
         // The groups of an optimiser go by parameter ids, which came with the model's record.
-        self.optim = self.config.adamw.init(&model)?.load_record(moments);
+        self.optim = self.config.optimizer(&model)?.load_record(moments);
         (self.model, self.ema) = (Some(model), ema);
-        (self.step, self.record) = (state.step, state.record);
-        (self.last, self.health) = (None, None);
+        (self.at, self.last, self.health) = (state.at, None, None);
         Ok(())
     }
+}
+
+impl<M: Module, O: Objective<M>> Trainer<M, O> {
+    /// Goes back to the newest checkpoint before a spike, and passes over the batches that led to it.
+    pub(crate) fn roll_back(&mut self, folder: &Path) -> Result<bool, Error> {
+        let before = self.at;
+        if self.resume(folder)?.path.is_none() {
+            return Ok(false);
+        }
+        let steps = before.step + 1 - self.at.step.min(before.step);
+        self.at.passed_over = before.passed_over + steps * self.config.accumulation as u64;
+        self.at.watch.in_a_row = before.watch.in_a_row;
+        self.at.watch.spikes = before.watch.spikes;
+        Ok(true)
+    }
+}
+
+/// The mean of the models in some checkpoints of one run, outside automatic differentiation: often better
+/// than each of them. `like` is a model of the same shape.
+///
+/// # Errors
+/// [`Error::Core`] without a checkpoint; [`Error::Checkpoint`] for one that is damaged or of another run than
+/// the first; [`Error::Archive`] for one of another model.
+///
+/// # Source
+/// Vaswani et al. 2017, arXiv:1706.03762, section 6.1; RDM averages its last five.
+pub fn average<M: Module>(like: &M, checkpoints: &[impl AsRef<Path>]) -> Result<M, Error> {
+    let load = |folder: &Path| {
+        read_state(folder)?;
+        load_model(like.valid(), &folder.join(MODEL))
+    };
+    let (first, others) =
+        checkpoints.split_first().ok_or(dlm_core::Error::Empty { what: "the list of checkpoints" })?;
+    let mut mean = load(first.as_ref())?;
+    let expected = param_ids(&mean);
+    for (n, folder) in (2..).zip(others.iter().map(AsRef::as_ref)) {
+        let model = load(folder)?;
+        if param_ids(&model) != expected {
+            return Err(Error::Checkpoint {
+                path: folder.to_owned(),
+                what: "the checkpoint is of another run, average those of one",
+                expected: format!("the parameters of {}", first.as_ref().display()),
+                got: "others".to_owned(),
+            });
+        }
+        mean = follow(mean, &model, 1.0 / f64::from(n));
+    }
+    Ok(mean)
+}
+
+/// The ids of all parameters, in the order of the module.
+fn param_ids<M: Module>(model: &M) -> Vec<ParamId> {
+    struct Ids(Vec<ParamId>);
+    impl ModuleVisitor for Ids {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.id);
+        }
+    }
+    let mut ids = Ids(Vec::new());
+    model.visit(&mut ids);
+    ids.0
 }
 
 fn save_model<M: Module>(model: M, path: &Path) -> Result<(), Error> {

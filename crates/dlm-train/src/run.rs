@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 
 use crate::checkpoint::{self, BestSoFar};
 use crate::error::{Error, Foreign};
+use crate::guard::OnSpike;
 use crate::objective::Objective;
 use crate::progress::{Metrics, MetricsFile, Progress};
 use crate::step::{StepReport, finite};
@@ -150,17 +151,24 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// fails; else as [`Trainer::step`] and [`Trainer::save`].
     pub fn run(&mut self, mut hooks: Hooks<'_, M>) -> Result<Summary, Error> {
         if let Some(checkpoints) = &hooks.checkpoints {
-            checkpoint::set_aside(&checkpoints.folder, self.step)?;
+            checkpoint::set_aside(&checkpoints.folder, self.at.step)?;
         }
-        let mut output = Output::open(&hooks, self.step, self.config.steps)?;
+        let mut output = Output::open(&hooks, self.at.step, self.config.steps)?;
         let (mut window, mut loss) = (Window::new(), None);
         while !self.is_done() && !self.is_stale(&hooks) {
-            let report = self.step()?;
+            let report = match self.step() {
+                Err(spike @ Error::Spike { .. }) => {
+                    self.recover(spike, &hooks)?;
+                    window = Window::new();
+                    continue;
+                }
+                report => report?,
+            };
             window.add(&report);
             let due = |every: u64| report.step.is_multiple_of(every) || self.is_done();
             let validating = hooks.validation.as_ref().is_some_and(|hook| due(hook.every));
             if due(hooks.log_every) || validating {
-                let mut metrics = window.close(&report)?;
+                let mut metrics = window.close(&report, self.spikes())?;
                 if validating {
                     metrics.validation = self.validate(&mut hooks)?;
                 }
@@ -172,12 +180,22 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         }
         output.finish();
         let stopped_early = !self.is_done();
-        Ok(Summary { steps: self.step, loss, best: self.record.best, stopped_early })
+        Ok(Summary { steps: self.at.step, loss, best: self.at.record.best, stopped_early })
+    }
+
+    /// Goes back before a spike, if the guard says so and there is a checkpoint; else the spike is the error.
+    fn recover(&mut self, spike: Error, hooks: &Hooks<'_, M>) -> Result<(), Error> {
+        let guard = self.config.guard.filter(|guard| guard.on_spike == OnSpike::RollBack);
+        let patient = guard.is_some_and(|guard| self.at.watch.in_a_row <= guard.patience);
+        match &hooks.checkpoints {
+            Some(Checkpoints { folder, .. }) if patient && self.roll_back(folder)? => Ok(()),
+            _ => Err(spike),
+        }
     }
 
     fn checkpoint(&self, hooks: &Hooks<'_, M>) -> Result<(), Error> {
         let Some(Checkpoints { folder, every, keep }) = &hooks.checkpoints else { return Ok(()) };
-        if self.step.is_multiple_of(*every) || self.is_done() || self.is_stale(hooks) {
+        if self.at.step.is_multiple_of(*every) || self.is_done() || self.is_stale(hooks) {
             self.save(folder)?;
             checkpoint::prune(folder, *keep)?;
         }
@@ -185,13 +203,13 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     }
 
     fn is_stale(&self, hooks: &Hooks<'_, M>) -> bool {
-        hooks.patience.is_some_and(|patience| self.record.stale >= patience)
+        hooks.patience.is_some_and(|patience| self.at.record.stale >= patience)
     }
 
     /// Validates, and remembers and saves what is best.
     fn validate(&mut self, hooks: &mut Hooks<'_, M>) -> Result<BTreeMap<String, f64>, Error> {
         let Some(validation) = &mut hooks.validation else { return Ok(BTreeMap::new()) };
-        let step = self.step;
+        let step = self.at.step;
         let failed = |source| Error::Callback { step, what: "validation", source };
         let scores = (validation.scores)(&self.evaluated(), step).map_err(failed)?;
         if let Some(&(what, got)) = scores.iter().find(|(_, value)| !value.is_finite()) {
@@ -199,13 +217,13 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         }
         if let Some(&(_, value)) = scores.first() {
             let improved = |(_, best)| validation.better.than(value, best);
-            if self.record.best.is_none_or(improved) {
-                self.record = BestSoFar { best: Some((step, value)), stale: 0 };
+            if self.at.record.best.is_none_or(improved) {
+                self.at.record = BestSoFar { best: Some((step, value)), stale: 0 };
                 if let Some(checkpoints) = &hooks.checkpoints {
                     self.save_as(&checkpoints.folder, BEST)?;
                 }
             } else {
-                self.record.stale += 1;
+                self.at.record.stale += 1;
             }
         }
         Ok(scores.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
@@ -220,37 +238,44 @@ struct Window {
     began: Instant,
     loss: Option<Tensor<1>>,
     steps: u64,
+    /// Those of them that were no spikes.
+    taken: u64,
     tokens: usize,
 }
 
 impl Window {
     fn new() -> Self {
-        Self { began: Instant::now(), loss: None, steps: 0, tokens: 0 }
+        Self { began: Instant::now(), loss: None, steps: 0, taken: 0, tokens: 0 }
     }
 
     fn add(&mut self, report: &StepReport) {
+        self.steps += 1;
+        self.tokens += report.tokens;
+        if report.spike.is_some() {
+            return;
+        }
         let loss = report.loss.clone();
+        self.taken += 1;
         self.loss = Some(match self.loss.take() {
             Some(sum) => sum + loss,
             None => loss,
         });
-        self.steps += 1;
-        self.tokens += report.tokens;
     }
 
     /// Reads the device.
-    fn close(&self, report: &StepReport) -> Result<Metrics, Error> {
+    fn close(&self, report: &StepReport, spikes: u64) -> Result<Metrics, Error> {
         let sum = match &self.loss {
             Some(sum) => finite(report.step, "loss", sum)?,
             None => 0.0,
         };
-        let grad_norm = report.grad_norm()?;
+        let grad_norm = report.spike.map_or_else(|| report.grad_norm(), |spike| Ok(spike.shown()))?;
         let seconds = self.began.elapsed().as_secs_f64();
         Ok(Metrics {
             step: report.step,
-            loss: sum / self.steps.max(1) as f64,
+            loss: sum / self.taken.max(1) as f64,
             lr: report.lr,
             grad_norm,
+            spikes,
             steps_per_s: self.steps as f64 / seconds,
             tokens_per_s: self.tokens as f64 / seconds,
             validation: BTreeMap::new(),

@@ -6,7 +6,9 @@ use burn::tensor::{Device, Tensor};
 use dlm_core::{Batch, CounterRng};
 
 use crate::error::Error;
+use crate::guard::Spike;
 use crate::objective::Objective;
+use crate::precision::Precision;
 
 /// What one step did.
 ///
@@ -23,6 +25,8 @@ pub struct StepReport {
     pub tokens: usize,
     /// Batches without a noisy token, which were skipped.
     pub skipped: usize,
+    /// Why the step was not taken, if it was not.
+    pub spike: Option<Spike>,
     /// Wall time, seconds: of the computation on a CPU, of its submission on a GPU.
     pub seconds: f64,
     pub(crate) loss: Tensor<1>,
@@ -71,67 +75,82 @@ pub(crate) struct Backward {
     pub(crate) skipped: usize,
 }
 
-/// Mean loss of some batches and its gradient, up to `threads` batches in memory and under way at a time.
-///
-/// Gradients are summed in the order of the batches, so the result does not depend on `threads`.
-pub(crate) fn backward<M: Module>(
-    model: &M,
-    objective: &impl Objective<M>,
-    parts: usize,
-    threads: usize,
-    device: &Device,
-    mut part: impl FnMut(usize) -> Result<(Batch, CounterRng), Error>,
-) -> Result<Backward, Error> {
-    let mut sum = GradientsAccumulator::new();
-    let mut loss = Tensor::zeros([1], &device.clone().inner());
-    let (mut grads, mut tokens, mut skipped) = (GradientsParams::new(), 0, 0);
-    for start in (0..parts).step_by(threads) {
-        let group = (start..parts.min(start + threads)).map(&mut part).collect::<Result<Vec<_>, _>>()?;
-        tokens += group.iter().map(|(batch, _)| batch.rows() * batch.len()).sum::<usize>();
-        for (share, own) in at_once(model, objective, parts, device, &group)? {
-            match own {
-                Some(own) if parts > 1 => sum.accumulate(model, own),
-                Some(own) => grads = own,
-                None => skipped += 1,
+/// How gradients are computed.
+pub(crate) struct Engine<'a> {
+    /// A batch is under way on each; parameters and the sum of gradients live on the first.
+    pub(crate) devices: &'a [Device],
+    pub(crate) precision: Precision,
+    /// Losses are multiplied by it for the backward pass, and gradients divided.
+    pub(crate) scale: f64,
+}
+
+impl Engine<'_> {
+    /// Mean loss of some batches and its gradient, as many batches under way at a time as there are devices.
+    ///
+    /// Gradients are summed in the order of the batches, so the result does not depend on their number.
+    pub(crate) fn backward<M: Module>(
+        &self,
+        model: &M,
+        objective: &impl Objective<M>,
+        parts: usize,
+        mut part: impl FnMut(usize) -> Result<(Batch, CounterRng), Error>,
+    ) -> Result<Backward, Error> {
+        let copy = self.precision.copy(model);
+        let mut sum = GradientsAccumulator::new();
+        let mut loss = Tensor::zeros([1], &self.devices[0].clone().inner());
+        let (mut grads, mut tokens, mut skipped) = (GradientsParams::new(), 0, 0);
+        for start in (0..parts).step_by(self.devices.len()) {
+            let end = parts.min(start + self.devices.len());
+            let group = (start..end).map(&mut part).collect::<Result<Vec<_>, _>>()?;
+            tokens += group.iter().map(|(batch, _)| batch.rows() * batch.len()).sum::<usize>();
+            for (share, own) in self.at_once(&copy, objective, parts, &group)? {
+                match own.map(|own| self.precision.restore(model, own, self.scale)) {
+                    Some(own) if parts > 1 => sum.accumulate(model, own),
+                    Some(own) => grads = own,
+                    None => skipped += 1,
+                }
+                loss = loss + share;
             }
-            loss = loss + share;
         }
+        let grads = if parts > 1 { sum.grads() } else { grads };
+        Ok(Backward { grads, loss, tokens, skipped })
     }
-    let grads = if parts > 1 { sum.grads() } else { grads };
-    Ok(Backward { grads, loss, tokens, skipped })
+
+    /// Each batch on a device of its own, in a thread of its own. Gradients come back to the first device.
+    fn at_once<M: Module>(
+        &self,
+        model: &M,
+        objective: &impl Objective<M>,
+        parts: usize,
+        group: &[(Batch, CounterRng)],
+    ) -> Result<Vec<Share>, Error> {
+        let home = self.devices[0].clone().inner();
+        let one = |model: &M, (batch, rng): &(Batch, CounterRng)| -> Result<Share, Error> {
+            let share = objective.loss(model, batch, rng)? / parts as f64;
+            let scaled = share.clone() * self.scale;
+            let own = share.is_tracked().then(|| GradientsParams::from_grads(scaled.backward(), model));
+            Ok((share.inner().to_device(&home), own.map(|own| own.to_device(&home, model))))
+        };
+        if self.devices.len() == 1 {
+            return group.iter().map(|part| one(model, part)).collect();
+        }
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = group
+                .iter()
+                .zip(self.devices)
+                .map(|(part, device)| {
+                    // Forked, because graphs that share a leaf wait for one another.
+                    let model = model.clone().fork(device);
+                    scope.spawn(move || one(&model, part))
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        })
+    }
 }
 
 /// A batch's share of the mean loss, and its gradient unless nothing can be learnt from it.
 type Share = (Tensor<1>, Option<GradientsParams>);
-
-/// Each batch on a thread of its own.
-fn at_once<M: Module>(
-    model: &M,
-    objective: &impl Objective<M>,
-    parts: usize,
-    device: &Device,
-    group: &[(Batch, CounterRng)],
-) -> Result<Vec<Share>, Error> {
-    let one = |model: &M, (batch, rng): &(Batch, CounterRng)| -> Result<Share, Error> {
-        let share = objective.loss(model, batch, rng)? / parts as f64;
-        let own = share.is_tracked().then(|| GradientsParams::from_grads(share.backward(), model));
-        Ok((share.inner(), own))
-    };
-    if let [only] = group {
-        return Ok(vec![one(model, only)?]);
-    }
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = group
-            .iter()
-            .map(|part| {
-                // Forked, because graphs that share a leaf wait for one another.
-                let model = model.clone().fork(device);
-                scope.spawn(move || one(&model, part))
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
-}

@@ -8,13 +8,15 @@ use burn::tensor::{Bool, Device, Int, Tensor};
 use dlm_core::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::BestSoFar;
+use crate::checkpoint::Position;
 use crate::data::BatchSource;
 use crate::ema::Ema;
 use crate::error::{Error, in_domain};
+use crate::guard::{Guard, OnSpike, Spike};
 use crate::objective::Objective;
-use crate::optim::{AdamW, Decay, LrSchedule, Warmup, clip_to, global_norm};
-use crate::step::{Backward, StepReport, backward};
+use crate::optim::{AdamW, Decay, LrSchedule, Muon, Warmup, clip_to, global_norm};
+use crate::precision::Precision;
+use crate::step::{Backward, Engine, StepReport};
 
 /// How a model is trained: what decides its numbers, and nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,16 @@ pub struct TrainConfig {
     pub lr: LrSchedule,
     /// Optimiser.
     pub adamw: AdamW,
+    /// Another optimiser for the matrices inside the network.
+    #[serde(default)]
+    pub muon: Option<Muon>,
+    /// In what numbers the network is computed.
+    #[serde(default)]
+    pub precision: Precision,
+    /// What is done about steps that would harm the model; without it, a loss that is not finite ends the
+    /// run when it is next read.
+    #[serde(default)]
+    pub guard: Option<Guard>,
     /// Greatest global norm of a gradient.
     pub clip: Option<f64>,
     /// Decay of a moving average of the parameters.
@@ -48,6 +60,9 @@ impl TrainConfig {
             accumulation: 1,
             lr: LrSchedule::paper(lr, steps),
             adamw: AdamW::default(),
+            muon: None,
+            precision: Precision::F32,
+            guard: None,
             clip: Some(1.0),
             ema: None,
         }
@@ -68,8 +83,15 @@ impl TrainConfig {
         if let Decay::Cosine { floor, .. } | Decay::Linear { floor, .. } = self.lr.decay {
             in_domain((0.0..=1.0).contains(&floor), "floor of the learning rate", "in [0, 1]", floor)?;
         }
+        self.guard.map_or(Ok(()), |guard| guard.check())?;
         let clip = self.clip.unwrap_or(1.0);
         in_domain(clip > 0.0, "clipping norm", "positive", clip)
+    }
+
+    /// The optimiser of `model`'s parameters, by their ids: after a record was loaded, build it anew.
+    pub(crate) fn optimizer<M: Module>(&self, model: &M) -> Result<ModuleOptimizer, Error> {
+        let optim = self.adamw.init(model)?;
+        self.muon.as_ref().map_or(Ok(optim.clone()), |muon| muon.join(optim, model))
     }
 }
 
@@ -86,17 +108,16 @@ pub struct Trainer<M, O> {
     pub(crate) objective: O,
     pub(crate) batches: Box<dyn BatchSource + Send>,
     pub(crate) config: TrainConfig,
-    pub(crate) step: u64,
+    pub(crate) at: Position,
     /// What the last step of this process did.
     pub(crate) last: Option<StepReport>,
     /// Sum of all losses and gradient norms since the start or the last [`Trainer::load`]: one that is not
     /// finite stays visible, even when later steps were skipped.
     pub(crate) health: Option<Tensor<1>>,
-    pub(crate) record: BestSoFar,
     /// [`BatchSource::fingerprint`] of `batches`.
     pub(crate) data: u64,
-    device: Device,
-    threads: usize,
+    /// Where batches are computed; the model lives on the first.
+    devices: Vec<Device>,
 }
 
 impl<M: Module, O: Objective<M>> Trainer<M, O> {
@@ -113,7 +134,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     ) -> Result<Self, Error> {
         config.check()?;
         let device = tracked(&model).ok_or(Error::Untracked)?;
-        let optim = config.adamw.init(&model)?;
+        let optim = config.optimizer(&model)?;
         let ema = config.ema.map(|decay| Ema::new(&model, decay)).transpose()?;
         let data = batches.fingerprint();
         let batches = Box::new(batches);
@@ -124,13 +145,11 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             objective,
             batches,
             config,
-            step: 0,
+            at: Position::default(),
             last: None,
             health: None,
-            record: BestSoFar::default(),
             data,
-            device,
-            threads: 1,
+            devices: vec![device],
         })
     }
 
@@ -140,57 +159,101 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// The numbers stay the same, but for dropout: threads draw it from the device's one generator in the
     /// order in which they come, so that a network with dropout is no longer trained alike on every run.
     #[must_use]
-    pub fn with_threads(self, threads: usize) -> Self {
-        Self { threads: threads.max(1), ..self }
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.devices = vec![self.devices[0].clone(); threads.max(1)];
+        self
+    }
+
+    /// Data-parallel: computes a step's [`accumulation`](TrainConfig::accumulation) batches on the model's
+    /// device and on `others`, one batch on each at a time. A device may be named more than once; it may be
+    /// of another kind, or burn's handle of a device on another machine.
+    ///
+    /// Each step copies the parameters to every device and the gradients back, and updates them once, so
+    /// that the numbers are those of one device with the same accumulation, up to how devices round (and
+    /// to dropout, see [`Trainer::with_threads`]).
+    #[must_use]
+    pub fn with_devices(mut self, others: impl IntoIterator<Item = Device>) -> Self {
+        self.devices.truncate(1);
+        let tracked = |device: Device| if device.is_autodiff() { device } else { device.autodiff() };
+        self.devices.extend(others.into_iter().map(tracked));
+        self
     }
 
     /// Takes one step.
     ///
     /// # Errors
-    /// Whatever the batches or the objective fail with; the trainer is then as before.
+    /// [`Error::Spike`] if the configuration's guard says to stop; whatever the batches or the objective
+    /// fail with. The trainer is then as before, but for the guard's count.
     pub fn step(&mut self) -> Result<StepReport, Error> {
         let began = Instant::now();
         let rng = CounterRng::new(self.config.seed);
-        self.device.seed(rng.at_step(self.step).row(Purpose::Device, 0).bits(0));
+        for device in &self.devices {
+            device.seed(rng.at_step(self.at.step).row(Purpose::Device, 0).bits(0));
+        }
         let Backward { grads, loss, tokens, skipped } = self.backward(rng)?;
-        let lr = self.config.lr.at(self.step);
-        let grad_norm = self.update(grads, lr);
-        self.step += 1;
+        let lr = self.config.lr.at(self.at.step);
+        let grad_norm = global_norm(self.model(), &grads);
+        let spike = self.judge(&loss, grad_norm.as_ref())?;
+        if let (Some(norm), None) = (&grad_norm, spike) {
+            self.update(grads, norm, lr);
+        }
+        self.at.step += 1;
         let seconds = began.elapsed().as_secs_f64();
-        let report = StepReport { step: self.step, lr, tokens, skipped, seconds, loss, grad_norm };
-        self.last = Some(report.clone());
-        self.health = Some(report.add_to(self.health.take()));
+        let report = StepReport { step: self.at.step, lr, tokens, skipped, spike, seconds, loss, grad_norm };
+        if spike.is_none() {
+            self.last = Some(report.clone());
+            self.health = Some(report.add_to(self.health.take()));
+        }
         Ok(report)
     }
 
     /// Loss and gradient of the coming step. Each batch has its own draws, named by its index.
     fn backward(&mut self, rng: CounterRng) -> Result<Backward, Error> {
         let parts = self.config.accumulation;
-        let first = self.step * parts as u64;
-        let Self { model, objective, batches, device, threads, .. } = self;
+        let first = self.at.step * parts as u64 + self.at.passed_over;
+        let Self { model, objective, batches, devices, config, at, .. } = self;
         let Some(model) = model else { unreachable!("the model is in its place between steps") };
-        backward(model, objective, parts, *threads, device, |part| {
+        let scale = if config.precision == Precision::F16 { at.scale.factor() } else { 1.0 };
+        let engine = Engine { devices, precision: config.precision, scale };
+        engine.backward(model, objective, parts, |part| {
             let index = first + part as u64;
             Ok((batches.batch(index)?, rng.at_step(index)))
         })
     }
 
-    /// Clips, steps and averages. Returns the norm before clipping; without a gradient nothing moves.
-    fn update(&mut self, grads: GradientsParams, lr: f64) -> Option<Tensor<1>> {
-        let Some(model) = self.model.take() else { unreachable!("the model is in its place between steps") };
-        let norm = global_norm(&model, &grads);
-        self.model = Some(match &norm {
-            None => model,
-            Some(norm) => {
-                let grads = match self.config.clip {
-                    Some(max) => clip_to(&model, grads, norm, max),
-                    None => grads,
-                };
-                self.optim.step(lr, model, grads)
+    /// Whether the step is to be passed over. Waits for the device if there is a guard, or in f16.
+    fn judge(&mut self, loss: &Tensor<1>, norm: Option<&Tensor<1>>) -> Result<Option<Spike>, Error> {
+        let (guard, f16) = (self.config.guard, self.config.precision == Precision::F16);
+        let Some(norm) = norm.filter(|_| f16 || guard.is_some()) else { return Ok(None) };
+        let read = |value: &Tensor<1>| f64::from(value.clone().into_scalar::<f32>());
+        let (loss, grad_norm) = (read(loss), read(norm));
+        if f16 {
+            let fits = grad_norm.is_finite();
+            self.at.scale = self.at.scale.after(fits);
+            if !fits && loss.is_finite() && self.at.scale.exponent >= 0 {
+                return Ok(Some(Spike { loss, grad_norm, usual: self.at.watch.usual() }));
             }
-        });
+        }
+        let Some(guard) = guard else { return Ok(None) };
+        let (watch, spike) = guard.judge(self.at.watch, loss, grad_norm);
+        self.at.watch = watch;
+        match spike {
+            Some(spike) if guard.on_spike != OnSpike::Skip || watch.in_a_row > guard.patience => {
+                Err(Error::Spike { step: self.at.step + 1, spike })
+            }
+            spike => Ok(spike),
+        }
+    }
+
+    /// Clips, steps and averages.
+    fn update(&mut self, grads: GradientsParams, norm: &Tensor<1>, lr: f64) {
+        let Some(model) = self.model.take() else { unreachable!("the model is in its place between steps") };
+        let grads = match self.config.clip {
+            Some(max) => clip_to(&model, grads, norm, max),
+            None => grads,
+        };
+        self.model = Some(self.optim.step(lr, model, grads));
         self.ema = self.ema.take().map(|ema| ema.update(self.model()));
-        norm
     }
 }
 
@@ -228,12 +291,17 @@ impl<M, O> Trainer<M, O> {
 
     /// Number of steps done.
     pub fn steps_done(&self) -> u64 {
-        self.step
+        self.at.step
+    }
+
+    /// Number of steps that were passed over for the configuration's [`Guard`].
+    pub fn spikes(&self) -> u64 {
+        self.at.watch.spikes
     }
 
     /// Whether all steps of the configuration are done. [`Trainer::step`] does not look at this.
     pub fn is_done(&self) -> bool {
-        self.step >= self.config.steps
+        self.at.step >= self.config.steps
     }
 }
 

@@ -43,9 +43,8 @@ pub fn nll(logits: Tensor<2>, noised: &Noised, weighting: &impl Weighting) -> Te
         return Tensor::zeros([1], &logits.device());
     }
     let weights = weighting.weights(noised);
-    let (loss, gradient) =
-        value_and_gradient(logits.clone().detach().cast(FloatDType::F32), &targets, &weights);
-    let gradient = gradient.cast(logits.dtype());
+    let logits = logits.cast(FloatDType::F32);
+    let (loss, gradient) = value_and_gradient(logits.clone().detach(), &targets, &weights);
     attach(loss, [(logits, gradient)])
 }
 
@@ -80,30 +79,35 @@ pub fn nll_chunked(
     let constant =
         Decoder { weight: decoder.weight.clone().detach(), bias: decoder.bias.clone().map(Tensor::detach) };
     let rows = features.clone().detach();
-    let mut loss = Tensor::zeros([1], &rows.device());
+    let (wide, narrow) = (FloatDType::F32, features.dtype());
+    let mut loss = Tensor::<1>::zeros([1], &rows.device()).cast(wide);
     let mut feature_gradients = Vec::with_capacity(asked.div_ceil(chunk));
-    let mut weight_gradient = constant.weight.zeros_like();
-    let mut bias_gradient = constant.bias.as_ref().map(Tensor::zeros_like);
+    let mut weight_gradient = constant.weight.zeros_like().cast(wide);
+    let mut bias_gradient = constant.bias.as_ref().map(|bias| bias.zeros_like().cast(wide));
     for start in (0..asked).step_by(chunk) {
         let range = start..asked.min(start + chunk);
         let piece = rows.clone().slice(s![range.clone(), ..]);
         let (value, gradient) = value_and_gradient(
-            constant.forward(piece.clone()),
+            constant.forward(piece.clone()).cast(wide),
             &targets[range.clone()],
             &weights.slice(range),
         );
         loss = loss + value;
-        feature_gradients.push(gradient.clone().matmul(constant.weight.clone()));
         bias_gradient = bias_gradient.map(|sum| sum + gradient.clone().sum_dim(0).squeeze_dim::<1>(0));
-        weight_gradient = weight_gradient + gradient.transpose().matmul(piece);
+        let gradient = gradient.cast(narrow);
+        feature_gradients.push(gradient.clone().matmul(constant.weight.clone()).cast(wide));
+        weight_gradient = weight_gradient + gradient.transpose().matmul(piece).cast(wide);
     }
     let loss = attach(
         loss,
-        [(features, Tensor::cat(feature_gradients, 0)), (decoder.weight.clone(), weight_gradient)],
+        [
+            (features.cast(wide), Tensor::cat(feature_gradients, 0)),
+            (decoder.weight.clone().cast(wide), weight_gradient),
+        ],
     );
     match decoder.bias.clone().zip(bias_gradient) {
         None => loss,
-        Some((bias, gradient)) => attach(loss, [(bias.unsqueeze(), gradient.unsqueeze())]),
+        Some((bias, gradient)) => attach(loss, [(bias.cast(wide).unsqueeze(), gradient.unsqueeze())]),
     }
 }
 

@@ -1,0 +1,188 @@
+//! Steps that would harm the model, half precision, and several devices.
+
+mod common;
+
+use std::sync::Mutex;
+
+use burn::tensor::Tensor;
+use common::{Folder, MASK, Toy, alone, batches, bits, config, device, toy, values};
+use dlm_core::{Batch, CounterRng};
+use dlm_train::{
+    Diffusion, Error, Guard, Hooks, Muon, Objective, OnSpike, Precision, TrainConfig, Trainer, average,
+};
+
+/// The masked-LM loss, but times `factor` in these batches.
+fn spiking(at: &'static [u64], factor: f64) -> impl Objective<Toy> {
+    let plain = Diffusion::mlm(MASK, 0.5).expect("a ratio");
+    move |model: &Toy, batch: &Batch, rng: &CounterRng| -> Result<Tensor<1>, Error> {
+        let loss = plain.loss(model, batch, rng)?;
+        Ok(if at.contains(&rng.step()) { loss * factor } else { loss })
+    }
+}
+
+fn guarded(on_spike: OnSpike, steps: u64) -> TrainConfig {
+    let guard = Guard { factor: 20.0, learn: 3, on_spike, patience: 2 };
+    TrainConfig { guard: Some(guard), ..config(steps) }
+}
+
+fn trainer(objective: impl Objective<Toy>, config: TrainConfig) -> Trainer<Toy, impl Objective<Toy>> {
+    Trainer::new(toy(0.0), objective, batches(24, 8), config).expect("a trainer")
+}
+
+#[test]
+fn a_spike_is_passed_over_and_counted() {
+    for factor in [1e4, f64::NAN, f64::INFINITY] {
+        let _alone = alone();
+        let mut trainer = trainer(spiking(&[7], factor), guarded(OnSpike::Skip, 20));
+        for step in 0..20 {
+            let before = bits(trainer.model());
+            let report = trainer.step().expect("a step");
+            assert_eq!(report.spike.is_some(), step == 7, "step {step}");
+            assert_eq!(bits(trainer.model()) == before, step == 7, "step {step}");
+        }
+        assert_eq!(trainer.spikes(), 1);
+        let folder = Folder::new("spike");
+        trainer.save(&folder.0).expect("a healthy model");
+    }
+}
+
+#[test]
+fn a_run_tells_of_its_spikes_and_its_loss_leaves_them_out() {
+    let _alone = alone();
+    let folder = Folder::new("spikes");
+    let log = folder.0.join("log.jsonl");
+    let mut trainer = trainer(spiking(&[7, 8], f64::NAN), guarded(OnSpike::Skip, 10));
+    let summary = trainer.run(Hooks::new().log_every(1).metrics(&log)).expect("a run");
+    assert!(summary.loss.expect("steps").is_finite());
+    let text = std::fs::read_to_string(&log).expect("a file");
+    let lines: Vec<dlm_train::Metrics> =
+        text.lines().map(|line| serde_json::from_str(line).expect("metrics")).collect();
+    let spikes: Vec<u64> = lines.iter().map(|metrics| metrics.spikes).collect();
+    assert_eq!(spikes, [0, 0, 0, 0, 0, 0, 0, 1, 2, 2]);
+}
+
+#[test]
+fn patience_ends_and_a_guard_may_have_none() {
+    let _alone = alone();
+    let many = trainer(spiking(&[4, 5, 6], 1e4), guarded(OnSpike::Skip, 20)).run(Hooks::new());
+    let Err(Error::Spike { step: 7, spike }) = many else { panic!("{many:?}") };
+    assert!(spike.grad_norm > 20.0 * spike.usual && spike.usual > 0.0);
+    let stopped = trainer(spiking(&[4], f64::NAN), guarded(OnSpike::Stop, 20)).run(Hooks::new());
+    assert!(matches!(stopped, Err(Error::Spike { step: 5, .. })));
+    let alone = trainer(spiking(&[4], f64::NAN), guarded(OnSpike::RollBack, 20)).run(Hooks::new());
+    assert!(matches!(alone, Err(Error::Spike { step: 5, .. })), "there is nothing to go back to");
+}
+
+#[test]
+fn a_run_goes_back_before_a_spike_and_on_with_later_batches() {
+    let _alone = alone();
+    let folder = Folder::new("back");
+    let seen = Mutex::new(Vec::new());
+    let plain = spiking(&[9], 1e4);
+    let objective = |model: &Toy, batch: &Batch, rng: &CounterRng| {
+        seen.lock().expect("one thread").push(rng.step());
+        plain.loss(model, batch, rng)
+    };
+    let mut trainer = trainer(objective, guarded(OnSpike::RollBack, 12));
+    let summary = trainer.run(Hooks::new().checkpoints(&folder.0, 4, 2)).expect("a run");
+    assert_eq!((summary.steps, trainer.spikes()), (12, 1));
+    // Step 10 fails on batch 9; from step 8 it goes on with batch 10, which nobody has seen.
+    let expected: Vec<u64> = (0..10).chain(10..14).collect();
+    assert_eq!(*seen.lock().expect("one thread"), expected);
+    // A resumption knows which batches were passed over.
+    let mut resumed = self::trainer(spiking(&[9], 1e4), guarded(OnSpike::RollBack, 12));
+    resumed.resume(&folder.0).expect("a checkpoint");
+    assert_eq!((resumed.steps_done(), resumed.spikes()), (12, 1));
+    trainer.step().expect("a step");
+    resumed.step().expect("a step");
+    assert_eq!(bits(resumed.model()), bits(trainer.model()));
+}
+
+#[test]
+fn half_precision_trains_like_single() {
+    let _alone = alone();
+    let run = |precision| {
+        let config = TrainConfig { precision, accumulation: 2, ..config(60) };
+        let mut trainer = trainer(spiking(&[], 1.0), config);
+        let first = trainer.step().expect("a step").loss().expect("finite");
+        let last = trainer.run(Hooks::new()).expect("a run").loss.expect("steps");
+        // Parameters stay in single precision.
+        assert!(values(trainer.model()).iter().any(|value| value.to_bits() & 0xffff != 0));
+        (first, last)
+    };
+    let (first, last) = run(Precision::F32);
+    for half in [Precision::Bf16, Precision::F16] {
+        let (half_first, half_last) = run(half);
+        assert!((half_first - first).abs() < 0.02, "{half:?}: {half_first} and {first}");
+        assert!((half_last - last).abs() < 0.1, "{half:?}: {half_last} and {last}");
+        assert!(half_last < 0.8 * half_first);
+    }
+}
+
+#[test]
+fn f16_halves_its_scale_after_an_overflow_and_a_checkpoint_keeps_it() {
+    let _alone = alone();
+    let config = || TrainConfig { precision: Precision::F16, ..config(4) };
+    // 65536 times the scale is infinite in f16.
+    let mut trainer = trainer(spiking(&[0, 1], 65536.0), config());
+    let report = trainer.step().expect("a step");
+    let spike = report.spike.expect("an overflow");
+    assert!(spike.loss.is_finite() && !spike.grad_norm.is_finite());
+    let folder = Folder::new("scale");
+    trainer.save(&folder.0).expect("a checkpoint");
+    let mut resumed = self::trainer(spiking(&[0, 1], 65536.0), config());
+    resumed.resume(&folder.0).expect("a checkpoint");
+    for _ in 0..3 {
+        trainer.step().expect("a step");
+        resumed.step().expect("a step");
+    }
+    assert_eq!(bits(resumed.model()), bits(trainer.model()));
+    // Not the guard's business.
+    assert_eq!(trainer.spikes(), 0);
+}
+
+#[test]
+fn several_devices_give_the_loss_curve_of_one() {
+    let _alone = alone();
+    let curve = |others: usize| {
+        let config = TrainConfig { accumulation: 4, muon: Some(Muon::default()), ..config(8) };
+        let trainer = trainer(spiking(&[], 1.0), config);
+        let mut trainer = trainer.with_devices(vec![device().inner(); others]);
+        let losses: Vec<u64> =
+            (0..8).map(|_| trainer.step().expect("a step").loss().expect("finite").to_bits()).collect();
+        (losses, bits(trainer.model()))
+    };
+    let one = curve(0);
+    assert_eq!(curve(1), one);
+    assert_eq!(curve(3), one);
+}
+
+#[test]
+fn the_average_of_checkpoints_is_the_mean_of_their_parameters() {
+    let _alone = alone();
+    let folder = Folder::new("average");
+    let mut trainer = trainer(spiking(&[], 1.0), config(3));
+    let mut expected = vec![0.0; values(trainer.model()).len()];
+    let mut saved = Vec::new();
+    for _ in 0..3 {
+        trainer.step().expect("a step");
+        saved.push(trainer.save(&folder.0).expect("a checkpoint"));
+        expected.iter_mut().zip(values(trainer.model())).for_each(|(sum, value)| *sum += value / 3.0);
+    }
+    let mean = average(&toy(0.0), &saved).expect("checkpoints");
+    for (got, expected) in values(&mean).into_iter().zip(expected) {
+        assert!((got - expected).abs() < 1e-6, "{got} is not {expected}");
+    }
+    let none: [&std::path::Path; 0] = [];
+    assert!(matches!(average(&mean, &none), Err(Error::Core(_))));
+    // Another run's parameters have other ids.
+    let other = Folder::new("average-other");
+    let mut stranger = self::trainer(spiking(&[], 1.0), config(3));
+    stranger.step().expect("a step");
+    let path = stranger.save(&other.0).expect("a checkpoint");
+    let mixed = average(&toy(0.0), &[saved[0].clone(), path]);
+    assert!(matches!(mixed, Err(Error::Checkpoint { .. })));
+    // A damaged one is refused.
+    std::fs::write(saved[1].join("model.bpk"), "x").expect("a file");
+    assert!(matches!(average(&toy(0.0), &saved), Err(Error::Checkpoint { .. })));
+}

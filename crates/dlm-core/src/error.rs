@@ -66,6 +66,20 @@ pub enum Error {
         /// Positions in the batch, B · L.
         len: usize,
     },
+    /// A row has no token that may become noise, so it has no likelihood.
+    #[error("row {row} has no maskable token")]
+    NothingMaskable {
+        /// Which row.
+        row: usize,
+    },
+    /// A logit is NaN or +∞, or every word of a position is impossible.
+    #[error("row {row}, position {position}: the network's logits are not finite")]
+    NonFinite {
+        /// Which row.
+        row: usize,
+        /// Position in the row.
+        position: usize,
+    },
     /// A batch needs at least one row with at least one token.
     #[error("{what} is empty")]
     Empty {

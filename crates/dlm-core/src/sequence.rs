@@ -93,6 +93,11 @@ impl Sequence {
         Self { key: Some(key), ..self }
     }
 
+    /// The key of the row's random draws, if it was given one.
+    pub fn key(&self) -> Option<u64> {
+        self.key
+    }
+
     /// The tokens.
     pub fn ids(&self) -> &[TokenId] {
         &self.ids

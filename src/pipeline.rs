@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use tokenizers::Tokenizer;
 
 use crate::core::{TokenId, Vocabulary};
-use crate::models::{Checkpoint, Encoder, Report};
+use crate::models::{Checkpoint, Encoder, LengthHead, Report};
 use crate::sampling::{Canvas, ReverseStep, length, reverse, uniform};
 
 /// What can go wrong between text and text.
@@ -28,6 +28,17 @@ pub enum Error {
         /// The folder.
         folder: String,
     },
+    /// The length head reads features of another width than the network's.
+    #[error("the length head reads {got} features, the network has {network}")]
+    HeadWidth {
+        /// Width of the network.
+        network: usize,
+        /// Width that the head was built for.
+        got: usize,
+    },
+    /// Lengths were asked of a folder that cannot guess them.
+    #[error("the folder has no length head (length_head.json): name the lengths")]
+    NoLengthHead,
     /// The tokenizer refused a text or some ids.
     #[error("text {index}: the tokenizer failed: {reason}")]
     Tokenizer {
@@ -75,6 +86,8 @@ pub struct Pipeline {
     pub tokenizer: Tokenizer,
     /// The size and special tokens of both.
     pub vocabulary: Vocabulary,
+    /// What guesses the lengths of answers, if the folder has it.
+    pub length_head: Option<LengthHead>,
 }
 
 /// A generated text.
@@ -89,17 +102,24 @@ pub struct Answer {
 }
 
 impl Pipeline {
-    /// Reads a Hugging Face folder with a tokenizer.
+    /// Reads a Hugging Face folder with a tokenizer, and the length head if there is one.
     ///
     /// # Errors
-    /// [`Error::NoTokenizer`], and [`Error::Models`] for each way the folder can be wrong.
+    /// [`Error::NoTokenizer`], [`Error::HeadWidth`], and [`Error::Models`] for each other way the folder can
+    /// be wrong.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Report), Error> {
         let checkpoint = Checkpoint::open(folder.as_ref())?;
         let (model, report) = checkpoint.load(device)?;
         let missing = || Error::NoTokenizer { folder: folder.as_ref().display().to_string() };
         let tokenizer = checkpoint.tokenizer()?.ok_or_else(missing)?;
         let vocabulary = dlm_models::vocabulary(&tokenizer, model.config().vocab_size)?;
-        Ok((Self { model, tokenizer, vocabulary }, report))
+        let length_head = LengthHead::read(folder.as_ref(), device)?;
+        if let Some(got) = length_head.as_ref().map(|head| head.config().width())
+            && got != model.config().hidden_size
+        {
+            return Err(Error::HeadWidth { network: model.config().hidden_size, got });
+        }
+        Ok((Self { model, tokenizer, vocabulary, length_head }, report))
     }
 
     /// The tokens of a text, without special tokens around them.
@@ -121,6 +141,17 @@ impl Pipeline {
         self.tokenizer.decode(&text, false).map_err(failed)
     }
 
+    /// The `beam` likeliest answer lengths of each prompt, likeliest first, for [`Pipeline::generate`].
+    ///
+    /// # Errors
+    /// [`Error::NoLengthHead`]; [`Error::Tokenizer`], naming the prompt; and as
+    /// [`predict_lengths`](crate::length::predict_lengths).
+    pub fn predict_lengths(&self, prompts: &[&str], beam: usize) -> Result<Vec<Vec<usize>>, Error> {
+        let head = self.length_head.as_ref().ok_or(Error::NoLengthHead)?;
+        let prompts = self.encode_all(prompts)?;
+        crate::length::predict_lengths(&self.model, head, &prompts, &self.vocabulary, beam)
+    }
+
     /// Answers each prompt in `steps` steps of `strategy`: all the lengths of a prompt are tried, and the
     /// answer with the highest mean score is kept.
     ///
@@ -138,17 +169,7 @@ impl Pipeline {
         if steps == 0 {
             return Err(Error::NoSteps);
         }
-        let name = |index| {
-            move |error| match error {
-                Error::Tokenizer { reason, .. } => Error::Tokenizer { index, reason },
-                other => other,
-            }
-        };
-        let prompts: Vec<Vec<TokenId>> = prompts
-            .iter()
-            .enumerate()
-            .map(|(index, prompt)| self.encode(prompt).map_err(name(index)))
-            .collect::<Result<_, _>>()?;
+        let prompts = self.encode_all(prompts)?;
         self.check_lengths(&prompts, lengths)?;
         let (canvas, candidates) = length::expand(&prompts, lengths, &self.vocabulary)?;
         let reverse = reverse(&self.model, strategy, canvas, uniform(steps), seed).with_max_rows(MAX_ROWS);
@@ -156,8 +177,13 @@ impl Pipeline {
         let best = candidates.best(&canvas)?;
         best.into_iter()
             .enumerate()
-            .map(|(index, row)| self.answer(&canvas, row).map_err(name(index)))
+            .map(|(index, row)| self.answer(&canvas, row).map_err(naming(index)))
             .collect()
+    }
+
+    fn encode_all(&self, prompts: &[&str]) -> Result<Vec<Vec<TokenId>>, Error> {
+        let encode = |(index, prompt): (usize, &&str)| self.encode(prompt).map_err(naming(index));
+        prompts.iter().enumerate().map(encode).collect()
     }
 
     fn answer(&self, canvas: &Canvas, row: usize) -> Result<Answer, Error> {
@@ -174,5 +200,13 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+}
+
+/// For `map_err`: says which text the tokenizer refused.
+fn naming(index: usize) -> impl FnOnce(Error) -> Error {
+    move |error| match error {
+        Error::Tokenizer { reason, .. } => Error::Tokenizer { index, reason },
+        other => other,
     }
 }

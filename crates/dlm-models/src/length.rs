@@ -42,6 +42,11 @@ impl LengthHeadConfig {
         Self { layer: self.layer.with_dropout(rate), ..self }
     }
 
+    /// Width of the features it reads, D.
+    pub fn width(&self) -> usize {
+        self.layer.hidden_size
+    }
+
     /// Builds a new head.
     ///
     /// # Errors
@@ -58,7 +63,7 @@ impl LengthHeadConfig {
             layer,
             inner: linear(hidden_size, intermediate_size, std, device),
             outer: linear(intermediate_size, self.classes, std, device),
-            heads: self.layer.num_attention_heads,
+            config: self.clone(),
         })
     }
 }
@@ -83,13 +88,19 @@ impl LengthHeadConfig {
 /// ```
 #[derive(Module, Debug)]
 pub struct LengthHead {
-    layer: Layer,
-    inner: Linear,
-    outer: Linear,
-    heads: usize,
+    pub(crate) layer: Layer,
+    pub(crate) inner: Linear,
+    pub(crate) outer: Linear,
+    #[module(skip)]
+    config: LengthHeadConfig,
 }
 
 impl LengthHead {
+    /// What the head was built from.
+    pub fn config(&self) -> &LengthHeadConfig {
+        &self.config
+    }
+
     /// Scores of every length.
     ///
     /// # Shapes
@@ -102,7 +113,7 @@ impl LengthHead {
     pub fn logits(&self, features: Tensor<3>, pad: Option<&[bool]>) -> Tensor<2> {
         let [rows, len, width] = features.dims();
         let device = features.device();
-        let hidden = padding_mask(pad, [rows, len], self.heads, &device);
+        let hidden = padding_mask(pad, [rows, len], self.config.layer.num_attention_heads, &device);
         let share = TensorData::new(shares(pad, [rows, len]), [rows, 1, len]);
         let states = self.layer.forward(features.flatten::<2>(0, 1), [rows, len], hidden.as_ref(), None);
         let states = states.reshape([rows, len, width]);

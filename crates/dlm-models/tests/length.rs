@@ -73,3 +73,66 @@ fn sizes_that_cannot_be_built_are_refused() {
     let config = LengthHeadConfig::of(&EncoderConfig::new(9, 8, 1, 2)).with_classes(0);
     assert!(matches!(config.init(&Device::default()), Err(Error::Config { field: "classes", .. })));
 }
+
+/// An empty folder that is deleted at the end.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("dlm-length-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Self(folder)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+#[test]
+fn a_head_comes_back_from_its_folder_bit_for_bit() {
+    let (folder, device) = (Scratch::new("roundtrip"), Device::default());
+    assert!(LengthHead::read(&folder.0, &device).expect("no file is no error").is_none());
+    let head = head(&device);
+    head.write(&folder.0).expect("written");
+    let read = LengthHead::read(&folder.0, &device).expect("read").expect("there");
+    assert_eq!(read.config(), head.config());
+    let features = Tensor::<3>::random([2, 3, 8], burn::tensor::Distribution::Default, &device);
+    assert_eq!(read.logits(features.clone(), None).into_data(), head.logits(features, None).into_data());
+}
+
+#[test]
+fn files_that_are_no_head_are_refused() {
+    let (folder, device) = (Scratch::new("refused"), Device::default());
+    let read = || LengthHead::read(&folder.0, &device).expect_err("refused");
+    let rewrite = |from: &str, to: &str| {
+        head(&device).write(&folder.0).expect("written");
+        let path = folder.0.join("length_head.json");
+        let text = std::fs::read_to_string(&path).expect("text");
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&path, text.replace(from, to)).expect("written");
+    };
+    rewrite("\"classes\": 6", "\"classes\": 7");
+    let error = read();
+    assert!(matches!(&error, Error::Shape { key, .. } if key == "outer.weight"), "{error}");
+    rewrite("\"classes\": 6", "\"classes\": 0");
+    assert!(matches!(read(), Error::Config { field: "classes", .. }));
+    rewrite("\"classes\": 6", "\"classes\": ");
+    assert!(matches!(read(), Error::Damaged { .. }));
+    head(&device).write(&folder.0).expect("written");
+    let weights = folder.0.join("length_head.safetensors");
+    let bytes = std::fs::read(&weights).expect("bytes");
+    std::fs::write(&weights, &bytes[..bytes.len() / 2]).expect("written");
+    assert!(matches!(read(), Error::Damaged { .. }));
+    // The header's names have the same length as these.
+    let renamed = String::from_utf8_lossy(&bytes[..8192.min(bytes.len())]).find("outer.bias").expect("named");
+    let mut other = bytes.clone();
+    other[renamed..renamed + 5].copy_from_slice(b"other");
+    std::fs::write(&weights, other).expect("written");
+    let error = read();
+    assert!(matches!(&error, Error::Missing { keys } if keys == &["outer.bias"]), "{error}");
+    std::fs::remove_file(&weights).expect("removed");
+    assert!(matches!(read(), Error::NoFile { file: "length_head.safetensors", .. }));
+}

@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::config::Family;
 use crate::encoder::{Encoder, Layer};
+use crate::length::LengthHead;
 
 /// What the families call differently.
 pub(super) struct Names {
@@ -111,7 +112,7 @@ fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 }
 
 /// Every parameter of the model beside its upstream name; `body` stands before embeddings and layers.
-pub(super) fn slots<'a>(model: &'a mut Encoder, body: &str) -> Vec<(String, Slot<'a>)> {
+pub(super) fn slots<'a>(model: &'a mut Encoder, body: &str) -> Slots<'a> {
     let names = names(model.config().family);
     let mut slots = Vec::new();
     let embeddings = &mut model.embeddings;
@@ -131,7 +132,16 @@ pub(super) fn slots<'a>(model: &'a mut Encoder, body: &str) -> Vec<(String, Slot
     slots
 }
 
-type Slots<'a> = Vec<(String, Slot<'a>)>;
+pub(super) type Slots<'a> = Vec<(String, Slot<'a>)>;
+
+/// Every parameter of a length head; its layer is named as BERT's.
+pub(super) fn head_slots(head: &mut LengthHead) -> Slots<'_> {
+    let mut slots = Vec::new();
+    layer_slots(&mut slots, "layer", &mut head.layer);
+    linear(&mut slots, "inner", &mut head.inner);
+    linear(&mut slots, "outer", &mut head.outer);
+    slots
+}
 
 fn layer_slots<'a>(slots: &mut Slots<'a>, stem: &str, layer: &'a mut Layer) {
     for (name, layer) in [

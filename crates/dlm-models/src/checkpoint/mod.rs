@@ -1,5 +1,6 @@
 //! Hugging Face folders, in and out.
 
+mod head;
 mod keys;
 mod report;
 mod save;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use safetensors::{Dtype, View};
 
-use super::keys::{self, Slot};
+use super::keys::{self, Slot, Slots};
 use super::{CONFIG, TOKENIZER, WEIGHTS};
 use crate::Error;
 use crate::encoder::Encoder;
@@ -44,23 +44,25 @@ pub(super) fn write(model: &Encoder, folder: &Path, tokenizer: Option<&Path>) ->
         replace(&folder.join(TOKENIZER), &text)?;
     }
     // The clone shares its tensors; `slots` wants a model that it may change.
-    let mut model = model.clone();
-    let tensors = (keys::slots(&mut model, names.body).into_iter())
-        .map(|(key, slot)| (key, Written { shape: slot.shape(), slot }));
+    weights(&folder.join(WEIGHTS), keys::slots(&mut model.clone(), names.body), &folder.join(CONFIG))
+}
+
+/// Writes parameters as f32, readable for whom `like` is readable.
+pub(super) fn weights(path: &Path, slots: Slots<'_>, like: &Path) -> Result<(), Error> {
+    let tensors = slots.into_iter().map(|(key, slot)| (key, Written { shape: slot.shape(), slot }));
     // transformers refuses files that do not say so.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let path = folder.join(WEIGHTS);
-    safetensors::serialize_to_file(tensors, Some(metadata), &path).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(source) => Error::io(&path)(source),
-        other => Error::damaged(&path, other),
+    safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|error| match error {
+        safetensors::SafeTensorError::IoError(source) => Error::io(path)(source),
+        other => Error::damaged(path, other),
     })?;
     // safetensors writes files that only their owner may read.
-    let readable = std::fs::metadata(folder.join(CONFIG)).map_err(Error::io(&path))?.permissions();
-    std::fs::set_permissions(&path, readable).map_err(Error::io(&path))
+    let readable = std::fs::metadata(like).map_err(Error::io(like))?.permissions();
+    std::fs::set_permissions(path, readable).map_err(Error::io(path))
 }
 
 /// Writes beside the file and renames, so that a crash leaves the old one or the new one.
-fn replace(path: &Path, contents: &[u8]) -> Result<(), Error> {
+pub(super) fn replace(path: &Path, contents: &[u8]) -> Result<(), Error> {
     let scratch = path.with_extension("json.new");
     std::fs::write(&scratch, contents).map_err(Error::io(&scratch))?;
     std::fs::rename(&scratch, path).map_err(Error::io(path))

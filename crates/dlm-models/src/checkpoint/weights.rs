@@ -38,6 +38,15 @@ impl Weights {
         };
         let path = folder.join(name);
         let files = if is_index { shards(&path, folder)? } else { vec![path] };
+        Self::of(files, format)
+    }
+
+    /// Those of one safetensors file.
+    pub(super) fn of_file(path: &Path) -> Result<Self, Error> {
+        Self::of(vec![path.to_owned()], Format::Safetensors)
+    }
+
+    fn of(files: Vec<PathBuf>, format: Format) -> Result<Self, Error> {
         let mut tensors = BTreeMap::new();
         for file in files {
             for (key, tensor) in format.read(&file)? {

@@ -109,7 +109,7 @@ fn rows(pairs: &[Pair], vocabulary: &Vocabulary) -> Result<Vec<Sequence>, dlm::c
     g2p::task(pairs, vocabulary).into_iter().map(row).collect()
 }
 
-/// A `tokenizer.json` of the vocabulary: words are separated by spaces.
+/// A `tokenizer.json` of the vocabulary: phonemes are separated by spaces, letters need none.
 fn tokenizer_json(vocabulary: &Vocabulary) -> String {
     let words = g2p::words();
     let added: Vec<_> = (0..words.len())
@@ -123,7 +123,10 @@ fn tokenizer_json(vocabulary: &Vocabulary) -> String {
         words.iter().enumerate().map(|(id, word)| (word.clone(), json!(id))).collect();
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
-        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "WhitespaceSplit"},
+            {"type": "Split", "pattern": {"Regex": "[a-z']"}, "behavior": "Isolated", "invert": false},
+        ]}, "post_processor": null, "decoder": null,
         "model": {"type": "WordLevel", "vocab": vocab, "unk_token": words[UNKNOWN]},
     })
     .to_string()

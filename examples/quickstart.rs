@@ -6,7 +6,10 @@
 //! cargo run --release --example quickstart -- rust burn       # decode words, training first if need be
 //! cargo run --release --example quickstart -- --steps 20      # a short run
 //! cargo run --release --example quickstart -- --on valid      # measured on the words that settings were chosen by
+//! cargo run --release --example quickstart -- --steps 2400 --to out/g2p   # only trains, and writes a folder
 //! ```
+//!
+//! The last command made `assets/g2p`.
 //!
 //! The last line of standard output is one JSON object.
 
@@ -21,7 +24,7 @@ mod picture;
 use std::error::Error;
 use std::fs;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::module::Module;
@@ -45,6 +48,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const STEPS: u64 = 380;
 const PEAK_LR: f64 = 2e-3;
+/// Steps of the length stage, per [`STEPS`] of adaptation.
 const LENGTH_STEPS: u64 = 450;
 const LENGTH_LR: f64 = 1e-3;
 /// Letters, phonemes and special tokens of a batch: about 30 words. Coupling doubles them.
@@ -67,6 +71,8 @@ struct Options {
     steps: u64,
     /// Whose words are measured: `test` or `valid`.
     split: String,
+    /// Where the network goes if it is only trained.
+    to: Option<PathBuf>,
 }
 
 /// What a finished run leaves behind.
@@ -78,15 +84,20 @@ struct Trained {
 fn main() -> Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     let mut words: Vec<String> = std::env::args().skip(1).collect();
-    let mut options = Options { steps: STEPS, split: "test".into() };
+    let mut options = Options { steps: STEPS, split: "test".into(), to: None };
     while words.first().is_some_and(|word| word.starts_with("--")) {
-        let value = words.get(1).cloned().ok_or("an option needs a value: --steps 20, --on valid")?;
+        let value =
+            words.get(1).cloned().ok_or("an option needs a value: --steps 20, --on valid, --to out/g2p")?;
         match words[0].as_str() {
             "--steps" => options.steps = value.parse()?,
             "--on" => options.split = value,
-            other => return Err(format!("no option {other}: there are --steps and --on").into()),
+            "--to" => options.to = Some(value.into()),
+            other => return Err(format!("no option {other}: there are --steps, --on and --to").into()),
         }
         words.drain(..2);
+    }
+    if let Some(folder) = &options.to {
+        return train_only(&options, folder);
     }
     if words.is_empty() {
         quickstart(&options, begin)?;
@@ -96,6 +107,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let trained =
         if Path::new(OUT).join("model").is_dir() { load(&device)? } else { quickstart(&options, begin)? };
     pronounce(&trained, &words, begin)
+}
+
+/// Adapts, learns lengths and writes the folder.
+fn train_only(options: &Options, folder: &Path) -> Result<(), Box<dyn Error>> {
+    let (train, (masked, _)) =
+        (g2p::pairs("train")?, Checkpoint::open(PRETRAINED)?.load(&Device::default())?);
+    println!("1. adapt     {} steps from {PRETRAINED}", options.steps);
+    let model = adapt("adapted", masked.train(), 0.0, &train, options.steps)?;
+    println!("2. lengths   {} steps of the length head on the frozen network", length_steps(options.steps));
+    let head = learn_lengths(&model, &train, &g2p::vocabulary()?, length_steps(options.steps))?;
+    save(&model, &head, folder)?;
+    println!("written: {}", folder.display());
+    Ok(())
 }
 
 fn quickstart(options: &Options, begin: Instant) -> Result<Trained, Box<dyn Error>> {
@@ -121,10 +145,10 @@ fn quickstart(options: &Options, begin: Instant) -> Result<Trained, Box<dyn Erro
     println!("   scratch   ... and the same from random weights");
     let scratch = adapt("scratch", fresh, 0.1, &train, steps)?;
 
-    let length_steps = LENGTH_STEPS.min(2 * steps);
+    let length_steps = length_steps(steps);
     println!("4. lengths   {length_steps} steps of the length head on the frozen network");
     let head = learn_lengths(&adapted, &train, &vocabulary, length_steps)?;
-    save(&adapted, &head)?;
+    save(&adapted, &head, &Path::new(OUT).join("model"))?;
 
     println!("5. measure   phoneme error rate on {} held-out words", test.len());
     let decoding = |steps| Decoding { steps, lengths: &oracle };
@@ -176,6 +200,10 @@ fn run(steps: u64, lr: f64) -> TrainConfig {
     TrainConfig { seed: SEED, accumulation: PARTS, ..TrainConfig::cosine(lr, steps) }
 }
 
+fn length_steps(steps: u64) -> u64 {
+    (LENGTH_STEPS * steps).div_ceil(STEPS)
+}
+
 fn learn_lengths(
     model: &Encoder,
     train: &[Pair],
@@ -183,16 +211,12 @@ fn learn_lengths(
     steps: u64,
 ) -> Result<LengthHead, Box<dyn Error>> {
     let examples: Vec<_> = train.iter().map(|pair| (pair.letters.clone(), pair.phonemes.len())).collect();
-    let config = length_head(model);
+    let config = LengthHeadConfig::of(model.config()).with_classes(LONGEST).with_dropout(0.0);
     let size = BatchSize::Tokens(BATCH_TOKENS);
     let trainer = length_trainer(model, &config, &examples, vocabulary, size, run(steps, LENGTH_LR))?;
     let mut trainer = trainer.with_threads(PARTS);
     trainer.run(Hooks::new().progress())?;
     Ok(trainer.evaluated())
-}
-
-fn length_head(model: &Encoder) -> LengthHeadConfig {
-    LengthHeadConfig::of(model.config()).with_classes(LONGEST).with_dropout(0.0)
 }
 
 fn guess_lengths(
@@ -246,19 +270,16 @@ fn metrics(name: &str) -> std::path::PathBuf {
     Path::new(OUT).join(format!("{name}.jsonl"))
 }
 
-fn save(model: &Encoder, head: &LengthHead) -> Result<(), Box<dyn Error>> {
-    let folder = Path::new(OUT).join("model");
-    let tokenizer = Path::new(PRETRAINED).join("tokenizer.json");
-    Checkpoint::write(model, &folder, Some(&tokenizer))?;
-    head.clone().save_file(folder.join("length_head"))?;
-    Ok(())
+fn save(model: &Encoder, head: &LengthHead, folder: &Path) -> Result<(), Box<dyn Error>> {
+    Checkpoint::write(model, folder, Some(&Path::new(PRETRAINED).join("tokenizer.json")))?;
+    Ok(head.write(folder)?)
 }
 
 fn load(device: &Device) -> Result<Trained, Box<dyn Error>> {
     let folder = Path::new(OUT).join("model");
     println!("the network of an earlier run, from {}", folder.display());
     let (model, _) = Checkpoint::open(&folder)?.load(device)?;
-    let head = length_head(&model).init(device)?.try_load_file(folder.join("length_head"))?;
+    let head = LengthHead::read(&folder, device)?.ok_or("the folder has no length head: train again")?;
     Ok(Trained { model, head })
 }
 

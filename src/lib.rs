@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod evaluate;
 pub mod length;
 pub mod pipeline;
 

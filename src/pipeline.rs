@@ -127,8 +127,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, Error> {
-        let failed = |reason: tokenizers::Error| Error::Tokenizer { index: 0, reason: reason.to_string() };
-        Ok(self.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
+        encode(&self.tokenizer, text)
     }
 
     /// The text of some tokens, special ones left out.
@@ -136,9 +135,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn decode(&self, ids: &[TokenId]) -> Result<String, Error> {
-        let text: Vec<TokenId> = ids.iter().copied().filter(|&id| !self.vocabulary.is_special(id)).collect();
-        let failed = |reason: tokenizers::Error| Error::Tokenizer { index: 0, reason: reason.to_string() };
-        self.tokenizer.decode(&text, false).map_err(failed)
+        decode(&self.tokenizer, &self.vocabulary, ids)
     }
 
     /// The `beam` likeliest answer lengths of each prompt, likeliest first, for [`Pipeline::generate`].
@@ -201,6 +198,21 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+pub(crate) fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<TokenId>, Error> {
+    let failed = |reason: tokenizers::Error| Error::Tokenizer { index: 0, reason: reason.to_string() };
+    Ok(tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
+}
+
+pub(crate) fn decode(
+    tokenizer: &Tokenizer,
+    vocabulary: &Vocabulary,
+    ids: &[TokenId],
+) -> Result<String, Error> {
+    let text: Vec<TokenId> = ids.iter().copied().filter(|&id| !vocabulary.is_special(id)).collect();
+    let failed = |reason: tokenizers::Error| Error::Tokenizer { index: 0, reason: reason.to_string() };
+    tokenizer.decode(&text, false).map_err(failed)
 }
 
 /// For `map_err`: says which text the tokenizer refused.

@@ -16,6 +16,6 @@ pub use examples::{Cut, Example, Limit, sequences, tokenise};
 pub use instruct::{Chat, NaturalInstructions, Outputs, Turns};
 pub use mixture::{FLAN_2022, Mixture, Origin, Pass, Source};
 pub use prompt::{Form, FormText, Prompt, Shots, forms};
-pub use read::{Documents, Format, Loaded, OnBroken, Skipped, read, read_cases};
+pub use read::{Documents, Format, Loaded, OnBroken, Skipped, read, read_cases, read_columns, read_objects};
 pub use records::{Fields, Record, read_jsonl, read_tsv};
 pub use template::{Case, Template};

@@ -194,6 +194,57 @@ pub fn read_cases(
     Ok(loaded)
 }
 
+/// Reads columns with one tab between them, without a header, as fields of these names; blank lines are
+/// passed over.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Record`], naming the line, if it is not UTF-8 or has another number of columns.
+pub fn read_columns(
+    path: impl AsRef<Path>,
+    columns: &[&str],
+    on_broken: OnBroken,
+) -> Result<Loaded<Case>, Error> {
+    let (path, mut loaded) = (path.as_ref(), Loaded::new());
+    let case = |text: &str| -> Result<Case, Complaint> {
+        let texts: Vec<&str> = text.split('\t').collect();
+        if texts.len() != columns.len() {
+            return Err((format!("{} columns", columns.len()), texts.len().to_string()));
+        }
+        Ok(columns.iter().zip(texts).map(|(&name, text)| (name.to_owned(), text.to_owned())).collect())
+    };
+    each_line(path, |line, text| loaded.take(path, line, text.and_then(case), on_broken))?;
+    Ok(loaded)
+}
+
+/// Reads JSON objects, one a line or in one array, each as the caller parses it. A complaint is what was
+/// expected, and what there was instead.
+///
+/// # Errors
+/// As [`read`].
+///
+/// # Example
+/// ```
+/// use dlm_train::data::{OnBroken, read_objects};
+/// # let path = std::env::temp_dir().join(format!("dlm-doc-objects-{}", std::process::id()));
+/// std::fs::write(&path, r#"[{"choices": ["yes", "no"]}, {}]"#)?;
+/// let loaded = read_objects(&path, OnBroken::Skip, |object| {
+///     let choices = object.get("choices").and_then(|value| value.as_array());
+///     choices.map(Vec::len).ok_or(("choices".to_owned(), "none".to_owned()))
+/// })?;
+/// assert_eq!((loaded.records, loaded.skipped.count), (vec![2], 1));
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn read_objects<T>(
+    path: impl AsRef<Path>,
+    on_broken: OnBroken,
+    parse: impl Fn(&Object) -> Result<T, Complaint>,
+) -> Result<Loaded<T>, Error> {
+    let mut loaded = Loaded::new();
+    objects(path.as_ref(), &mut loaded, on_broken, |object| vec![parse(object)])?;
+    Ok(loaded)
+}
+
 fn objects<T>(
     path: &Path,
     loaded: &mut Loaded<T>,

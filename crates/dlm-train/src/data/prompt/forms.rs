@@ -6,6 +6,18 @@
 
 use super::FormText;
 
+/// All forms here with their names, for command lines and task files.
+pub const NAMED: [(&str, FormText<'static>); 8] = [
+    ("translate-de-en", TRANSLATE_DE_EN),
+    ("translate-de-en-bare", TRANSLATE_DE_EN_BARE),
+    ("summarise", SUMMARISE),
+    ("flan", FLAN),
+    ("chain-of-thought", CHAIN_OF_THOUGHT),
+    ("mmlu", MMLU),
+    ("tydiqa", TYDIQA),
+    ("mgsm", MGSM),
+];
+
 /// `source`, `target`: German to English.
 ///
 /// The instruction and the names of the languages are the paper's; that each stands on a line of its own is

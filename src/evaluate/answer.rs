@@ -1,0 +1,136 @@
+//! Answers: written, or chosen among options by their likelihood.
+
+use super::Subject;
+use super::cases::Question;
+use super::error::Error;
+use super::task::{DRAWS, Length, Method, Normalise, Task};
+use crate::core::{Denoiser, Estimator, Likelihood, Sequence};
+use crate::sampling::{Strategy, length, reverse, uniform};
+
+/// What was answered to a question.
+pub(super) struct Answer {
+    pub(super) text: String,
+    /// Tokens of the answer.
+    pub(super) tokens: usize,
+    /// What the first reference costs, if a metric asks for it.
+    pub(super) likelihood: Option<Likelihood>,
+}
+
+/// How a run of questions is put: the task, and the network, which may be watched.
+pub(super) struct Asking<'a> {
+    pub(super) subject: &'a Subject<'a>,
+    pub(super) model: &'a dyn Denoiser,
+    pub(super) task: &'a Task,
+}
+
+impl Asking<'_> {
+    /// The answers to some questions, in their order.
+    pub(super) fn answers(&self, questions: &[Question]) -> Result<Vec<Answer>, Error> {
+        let mut answers = match &self.task.method {
+            Method::Generate { length, strategy, steps } => {
+                self.generate(questions, length, strategy, *steps)?
+            }
+            Method::Choose { normalise, draws, .. } => self.choose(questions, *normalise, *draws)?,
+        };
+        if self.task.metrics.iter().any(|metric| metric.needs_likelihood()) {
+            let costs = self.likelihoods(questions)?;
+            answers.iter_mut().zip(costs).for_each(|(answer, cost)| answer.likelihood = Some(cost));
+        }
+        Ok(answers)
+    }
+
+    fn generate(
+        &self,
+        questions: &[Question],
+        length: &Length,
+        strategy: &Strategy,
+        steps: usize,
+    ) -> Result<Vec<Answer>, Error> {
+        let prompts: Vec<&[u32]> = questions.iter().map(|question| question.prompt.as_slice()).collect();
+        let lengths: Vec<Vec<usize>> = match length {
+            Length::Oracle => questions.iter().map(|question| vec![question.reference.len()]).collect(),
+            Length::Fixed(lengths) => vec![lengths.clone(); questions.len()],
+            Length::Predicted(beam) => self.subject.predict_lengths(&prompts, *beam)?,
+        };
+        let (canvas, candidates) = length::expand(&prompts, &lengths, &self.subject.vocabulary)?;
+        // Draws are addressed by the case's place in the data, not by its place in this run.
+        let keys = questions.iter().zip(&lengths).flat_map(|(question, lengths)| {
+            (0..lengths.len()).map(|candidate| (question.index as u64) << 32 | candidate as u64)
+        });
+        let canvas = canvas.with_keys(&keys.collect::<Vec<_>>())?;
+        let plan = uniform(steps);
+        let run = reverse(&self.model, strategy, canvas, plan, self.task.seed).with_max_rows(self.task.rows);
+        let canvas = run.finish()?;
+        let answer = |row: usize| {
+            let ids = canvas.response(row);
+            Ok(Answer { text: self.subject.decode(&ids)?, tokens: ids.len(), likelihood: None })
+        };
+        candidates.best(&canvas)?.into_iter().map(answer).collect()
+    }
+
+    /// All options of a question draw the same noise where they are equally long, so that what they have in
+    /// common does not decide.
+    fn choose(
+        &self,
+        questions: &[Question],
+        normalise: Normalise,
+        draws: usize,
+    ) -> Result<Vec<Answer>, Error> {
+        let (mut rows, mut tokens) = (Vec::new(), Vec::new());
+        for question in questions {
+            for option in &question.options {
+                let option = self.subject.encode(option)?;
+                tokens.push(option.len());
+                rows.push(self.row(question, &option));
+            }
+        }
+        let costs = self.estimator(draws)?.estimate(self.model, &rows, &self.subject.vocabulary)?;
+        let mut at = 0;
+        let answer = |question: &Question| {
+            let cost = |(place, option): (usize, &String)| {
+                let cost = costs[at + place];
+                match normalise {
+                    Normalise::Sum => cost.nats,
+                    Normalise::Token => cost.nats / cost.tokens as f64,
+                    Normalise::Byte => cost.nats / option.len().max(1) as f64,
+                }
+            };
+            let costs: Vec<f64> = question.options.iter().enumerate().map(cost).collect();
+            let likeliest =
+                (0..costs.len()).fold(0, |best, place| if costs[place] < costs[best] { place } else { best });
+            let answer = Answer {
+                text: question.options[likeliest].clone(),
+                tokens: tokens[at + likeliest],
+                likelihood: None,
+            };
+            at += costs.len();
+            answer
+        };
+        Ok(questions.iter().map(answer).collect())
+    }
+
+    /// What the first references cost.
+    fn likelihoods(&self, questions: &[Question]) -> Result<Vec<Likelihood>, Error> {
+        let rows: Vec<Sequence> =
+            questions.iter().map(|question| self.row(question, &question.reference)).collect();
+        Ok(self.estimator(draws(self.task))?.estimate(self.model, &rows, &self.subject.vocabulary)?)
+    }
+
+    fn row(&self, question: &Question, response: &[u32]) -> Sequence {
+        let row = Sequence::prompt_response(&question.prompt, response, &self.subject.vocabulary);
+        row.with_key(question.index as u64)
+    }
+
+    fn estimator(&self, draws: usize) -> Result<Estimator, Error> {
+        let estimator = Estimator::counts(draws)?.stratified();
+        Ok(estimator.with_seed(self.task.seed).with_max_rows(self.task.rows))
+    }
+}
+
+/// Draws of a reference's likelihood.
+pub(super) fn draws(task: &Task) -> usize {
+    match task.method {
+        Method::Choose { draws, .. } => draws,
+        Method::Generate { .. } => DRAWS,
+    }
+}

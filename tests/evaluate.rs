@@ -432,3 +432,14 @@ fn every_task_file_of_the_repository_is_read() {
     }
     assert!(read >= 8);
 }
+
+#[test]
+fn the_committed_network_pronounces_the_committed_task() {
+    let mut task = Task::read("tasks/g2p.toml").unwrap();
+    task.limit = Some(25);
+    let (pipeline, _) = Pipeline::load("assets/g2p", &Device::default()).unwrap();
+    let report = evaluate(&Subject::from(&pipeline), &task, |_, _| ()).unwrap();
+    assert_eq!((report.cases, report.skipped), (25, 0));
+    let rate = report.scores[0].value.unwrap();
+    assert!(rate < 0.3, "{rate}");
+}

@@ -64,3 +64,27 @@ fn what_cannot_be_answered_is_an_error() {
     let missing = Pipeline::load("assets/cmudict", &Device::default()).err().unwrap();
     assert!(matches!(missing, Error::Models(_)), "{missing}");
 }
+
+#[test]
+fn a_folder_with_a_length_head_guesses_lengths() {
+    let (pipeline, _) = Pipeline::load("assets/g2p", &Device::default()).unwrap();
+    let lengths = pipeline.predict_lengths(&["rust", "internationalisation"], 3).unwrap();
+    assert!(lengths[0].contains(&4) && lengths[0].len() == 3, "{lengths:?}");
+    let answers = pipeline.generate(&["rust", "burn"], &[vec![4], vec![3]], &Route::paper(), 10, 0).unwrap();
+    assert_eq!([answers[0].text.as_str(), answers[1].text.as_str()], ["R AH S T", "B ER N"]);
+    assert!(matches!(self::pipeline().predict_lengths(&["a"], 1), Err(Error::NoLengthHead)));
+}
+
+#[test]
+fn a_length_head_of_another_network_is_refused() {
+    let folder = std::env::temp_dir().join(format!("dlm-pipeline-head-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(std::path::Path::new("assets/g2p-mlm").join(file), folder.join(file)).unwrap();
+    }
+    let other = dlm::models::EncoderConfig::new(71, 16, 1, 2);
+    dlm::models::LengthHeadConfig::of(&other).init(&Device::default()).unwrap().write(&folder).unwrap();
+    let refused = Pipeline::load(&folder, &Device::default()).err();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(matches!(refused, Some(Error::HeadWidth { network: 128, got: 16 })), "{refused:?}");
+}

@@ -113,7 +113,9 @@ impl Asking<'_> {
     fn likelihoods(&self, questions: &[Question]) -> Result<Vec<Likelihood>, Error> {
         let rows: Vec<Sequence> =
             questions.iter().map(|question| self.row(question, &question.reference)).collect();
-        Ok(self.estimator(draws(self.task))?.estimate(self.model, &rows, &self.subject.vocabulary)?)
+        // Not the watched network: what answers cost is one thing, what a metric costs another.
+        let model = self.subject.model;
+        Ok(self.estimator(draws(self.task))?.estimate(model, &rows, &self.subject.vocabulary)?)
     }
 
     fn row(&self, question: &Question, response: &[u32]) -> Sequence {

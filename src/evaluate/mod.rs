@@ -11,6 +11,7 @@ mod error;
 mod metric;
 mod report;
 mod task;
+mod task_file;
 
 use std::time::Instant;
 

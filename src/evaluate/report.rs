@@ -23,11 +23,11 @@ pub struct Report {
     pub cases: usize,
     /// Broken records, and cases that did not fit the network.
     pub skipped: usize,
-    /// Seconds for the answers, reading aside.
+    /// Seconds for the answers and for likelihoods that metrics ask for, reading aside.
     pub seconds: f64,
     /// Tokens of the answers.
     pub tokens: usize,
-    /// Forward passes.
+    /// Forward passes of the answers.
     pub forwards: usize,
     /// Rows of these passes: the NFE of the literature, summed over cases.
     pub evaluations: usize,
@@ -148,7 +148,9 @@ fn output(task: &Task, question: &Question, judged: Judged<'_>) -> Output {
 fn score(task: &Task, metric: Metric, judged: &[Judged<'_>], subjects: &[Option<&str>]) -> Score {
     let mut groups: BTreeMap<&str, Vec<Judged<'_>>> = BTreeMap::new();
     for (&judged, subject) in judged.iter().zip(subjects) {
-        subject.iter().for_each(|subject| groups.entry(subject).or_default().push(judged));
+        if let Some(subject) = subject {
+            groups.entry(subject).or_default().push(judged);
+        }
     }
     let by_subject: BTreeMap<String, f64> = groups
         .into_iter()

@@ -44,11 +44,24 @@ impl Trace {
     /// # Errors
     /// The first error of a step; see [`reverse`](crate::reverse()).
     pub fn run<P: Iterator<Item = Step>>(run: Reverse<'_, P>) -> Result<(Canvas, Self), Error> {
+        Self::watch(run, |_| ())
+    }
+
+    /// [`Trace::run`], showing the record as it grows: at the start, and after each step.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn watch<P: Iterator<Item = Step>>(
+        run: Reverse<'_, P>,
+        mut show: impl FnMut(&Self),
+    ) -> Result<(Canvas, Self), Error> {
         let mut trace = Self::new(run.canvas());
         let mut canvas = run.canvas().clone();
+        show(&trace);
         for snapshot in run {
             let snapshot = snapshot?;
             trace.push(&snapshot);
+            show(&trace);
             canvas = snapshot.canvas;
         }
         Ok((canvas, trace))
@@ -109,23 +122,37 @@ impl Trace {
     /// # Panics
     /// If there is no such row.
     pub fn render(&self, row: usize, word: impl Fn(TokenId) -> String, style: Style) -> String {
-        let noisy = self.start.noisy(row);
-        let start = self.start.ids(row).iter().zip(noisy);
+        let width = self.steps.len().to_string().len();
+        let lines = self.lines(row, word, style).enumerate();
+        let numbered: Vec<String> =
+            lines.map(|(number, line)| format!("{number:>width$}  {line}\n")).collect();
+        numbered.concat()
+    }
+
+    /// What a row looks like at the start and after each step, context included. `word` spells a token.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn lines(
+        &self,
+        row: usize,
+        word: impl Fn(TokenId) -> String,
+        style: Style,
+    ) -> impl Iterator<Item = String> {
+        let start = self.start.ids(row).iter().zip(self.start.noisy(row));
         let mut cells: Vec<Cell> =
             start.map(|(&id, &noisy)| if noisy { Cell::Noise } else { Cell::Word(id) }).collect();
-        let width = self.steps.len().to_string().len();
-        let mut text = line(0, width, &cells, &word, style);
-        for (events, number) in self.steps.iter().zip(1..) {
+        std::iter::once(None).chain(self.steps.iter().map(Some)).map(move |events| {
             cells.iter_mut().for_each(Cell::age);
-            for event in events.iter().filter(|event| event.row == row) {
+            for event in events.into_iter().flatten().filter(|event| event.row == row) {
                 cells[event.position] = match event.change {
                     Change::Committed { token, .. } => Cell::Fresh(token),
                     Change::Remasked { .. } => Cell::TakenBack,
                 };
             }
-            text.push_str(&line(number, width, &cells, &word, style));
-        }
-        text
+            let words: Vec<String> = cells.iter().map(|cell| cell.draw(&word, style)).collect();
+            words.join(" ")
+        })
     }
 }
 
@@ -149,15 +176,4 @@ impl Cell {
             (Self::TakenBack, Style::Ansi) => "\x1b[31m_\x1b[0m".into(),
         }
     }
-}
-
-fn line(
-    number: usize,
-    width: usize,
-    cells: &[Cell],
-    word: &impl Fn(TokenId) -> String,
-    style: Style,
-) -> String {
-    let words: Vec<String> = cells.iter().map(|cell| cell.draw(word, style)).collect();
-    format!("{number:>width$}  {}\n", words.join(" "))
 }

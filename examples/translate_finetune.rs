@@ -135,7 +135,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("4. lengths   {} steps of the length head on the frozen network", options.length_steps);
     let head = learn_lengths(&options, &translator, &model, &examples)?;
-    head.clone().save_file(options.out.join("length_head"))?;
+    head.write(options.out.join("model"))?;
 
     println!("5. measure   {} test sentences, {} decoding steps", test.len(), options.decoding_steps);
     let oracle = translator.translate(&model, &test, |example, _| Ok(vec![example.response.len()]))?;

@@ -174,13 +174,21 @@ fn the_likeliest_option_of_the_exact_network_is_taken_and_groups_weigh_the_same(
 fn normalisation_decides_between_options_of_a_network_that_knows_nothing() {
     let folder = Scratch::new("normalise");
     folder.write("cases.jsonl", r#"{"place": "north", "answer": "b"}"#);
-    for (how, expected) in [("sum", "b"), ("token", "a of c"), ("byte", "a of c")] {
+    for (how, listed, expected) in [
+        ("sum", ["a of c", "b"], "b"),
+        ("sum", ["b", "a of c"], "b"),
+        // Per token the two tie, and the first wins.
+        ("token", ["a of c", "b"], "a of c"),
+        ("token", ["b", "a of c"], "b"),
+        // Four tokens with EOS over 6 bytes against two over 1.
+        ("byte", ["a of c", "b"], "a of c"),
+        ("byte", ["b", "a of c"], "a of c"),
+    ] {
         let text = CHOOSE
-            .replace("options = \"options\"\nright = \"label\"", "options = [\"a of c\", \"b\"]")
+            .replace("options = \"options\"\nright = \"label\"", &format!("options = {listed:?}"))
             .replace("draws = 64", &format!("normalise = \"{how}\""));
         let report = run(&Flat, &folder.task(&text).unwrap()).unwrap();
-        // Four tokens with EOS against two, over 6 bytes and 1; per token they tie, and the first wins.
-        assert_eq!(answers(&report), [expected], "{how}");
+        assert_eq!(answers(&report), [expected], "{how} {listed:?}");
     }
 }
 
@@ -246,7 +254,7 @@ fn scores_of_a_real_network_are_those_of_the_written_outputs_whatever_the_batch(
             data = {{ files = ["words.tsv"], columns = ["word", "phonemes"] }}
             generate = {{ length = [2, 3], strategy = "reparam-uncond-stochastic1.0-cosine", steps = 4 }}
             seed = 3
-            limit = 4
+            limit = 3
             rows = {rows}
             "#
         )
@@ -256,9 +264,9 @@ fn scores_of_a_real_network_are_those_of_the_written_outputs_whatever_the_batch(
         |rows| evaluate(&Subject::from(&pipeline), &folder.task(&text(rows)).unwrap(), |_, _| ()).unwrap();
     let report = run(64);
     assert_eq!(report.outputs, run(1).outputs);
-    assert_eq!(report.outputs, run(3).outputs);
-    // Four of five, evenly spread.
-    assert_eq!(report.outputs.iter().map(|output| output.index).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert_eq!(report.outputs, run(2).outputs);
+    // Three of five, evenly spread.
+    assert_eq!(report.outputs.iter().map(|output| output.index).collect::<Vec<_>>(), [0, 1, 3]);
     let split = |text: &str| text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
     let pairs: Vec<(Vec<String>, Vec<String>)> =
         report.outputs.iter().map(|output| (split(&output.answer), split(&output.references[0]))).collect();

@@ -142,7 +142,8 @@ fn question(
 
 /// Tokens that a prompt leaves to the reference, to each option, or to the lengths that are tried.
 fn room(subject: &Subject<'_>, task: &Task, options: &[String], reference: usize) -> Result<usize, Error> {
-    let mut room = reference;
+    // Whatever its reference, an answer has a token.
+    let mut room = reference.max(1);
     for option in options {
         room = room.max(subject.encode(option)?.len());
     }

@@ -276,6 +276,29 @@ fn scores_of_a_real_network_are_those_of_the_written_outputs_whatever_the_batch(
 }
 
 #[test]
+fn the_same_question_twice_is_drawn_twice_and_a_seed_repeats_both() {
+    let folder = Scratch::new("drawn");
+    folder.write("cases.jsonl", &"{\"place\": \"north\", \"answer\": \"a\"}\n".repeat(4));
+    let text = r#"
+        name = "drawn"
+        form = { query = "{place}", answer = "{answer}" }
+        metrics = ["distinct-1", "self-bleu"]
+        data = { files = ["cases.jsonl"] }
+        generate = { length = 8, strategy = "cmlm", steps = 2, temperature = 1.0 }
+    "#;
+    let report = run(&Flat, &folder.task(text).unwrap()).unwrap();
+    let mut drawn = answers(&report);
+    assert_eq!(drawn, answers(&run(&Flat, &folder.task(text).unwrap()).unwrap()));
+    assert_eq!(report.method, "cmlm at temperature 1, 2 steps, lengths [8]");
+    drawn.dedup();
+    assert_eq!(drawn.len(), 4);
+    let other = run(&Flat, &folder.task(&format!("seed = 1\n{text}")).unwrap()).unwrap();
+    assert_ne!(report.outputs, other.outputs);
+    let error = folder.task(&text.replace("1.0", "-1.0")).unwrap_err();
+    assert!(matches!(error, Error::Sampling(_)));
+}
+
+#[test]
 fn demonstrations_stand_before_the_question_as_far_as_they_fit() {
     let folder = Scratch::new("shots");
     folder.write("pool.jsonl", r#"{"place": "of", "answer": "c c"}"#).write("cases.jsonl", CASES);

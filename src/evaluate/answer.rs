@@ -27,7 +27,7 @@ impl Asking<'_> {
     /// The answers to some questions, in their order.
     pub(super) fn answers(&self, questions: &[Question]) -> Result<Vec<Answer>, Error> {
         let mut answers = match &self.task.method {
-            Method::Generate { length, strategy, steps } => {
+            Method::Generate { length, strategy, steps, .. } => {
                 self.generate(questions, length, strategy, *steps)?
             }
             Method::Choose { normalise, draws, .. } => self.choose(questions, *normalise, *draws)?,

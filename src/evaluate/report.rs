@@ -173,13 +173,15 @@ fn score(task: &Task, metric: Metric, judged: &[Judged<'_>], subjects: &[Option<
 
 fn describe(method: &Method) -> String {
     match method {
-        Method::Generate { length, strategy, steps } => {
+        Method::Generate { length, strategy, steps, temperature } => {
             let length = match length {
                 Length::Oracle => "the reference's length".to_owned(),
                 Length::Predicted(beam) => format!("best of {beam} predicted lengths"),
                 Length::Fixed(lengths) => format!("lengths {lengths:?}"),
             };
-            format!("{strategy}, {steps} steps, {length}")
+            let drawn =
+                if *temperature > 0.0 { format!(" at temperature {temperature}") } else { String::new() };
+            format!("{strategy}{drawn}, {steps} steps, {length}")
         }
         Method::Choose { normalise, draws, .. } => {
             let normalise = format!("{normalise:?}").to_lowercase();

@@ -35,6 +35,7 @@ use crate::train::data::{Form, OnBroken};
 /// length = "oracle"               # the first reference's; or 12; or [10, 12, 14]; or { beam = 3 }, predicted
 /// strategy = "reparam-uncond-deterministic-cosine"
 /// steps = 10
+/// temperature = 1.0               # words are drawn; without: the likeliest
 ///
 /// [choose]                        # ... or the likeliest of some options is taken
 /// options = ["yes", "no"]         # or the name of a field with a list
@@ -118,10 +119,12 @@ pub enum Method {
     Generate {
         /// How long it may be.
         length: Length,
-        /// The decoder.
+        /// The decoder, candidates and all.
         strategy: Strategy,
         /// Its steps.
         steps: usize,
+        /// What its candidates are drawn at; 0 takes the likeliest.
+        temperature: f64,
     },
     /// It is the likeliest of some options.
     Choose {

@@ -8,6 +8,7 @@ use toml::Value;
 use super::error::Error;
 use super::metric::lookup;
 use super::task::{DRAWS, Data, Demonstrations, Length, Method, Normalise, Options, Task};
+use crate::sampling::{Candidate, Route, Strategy};
 use crate::train::data::{Form, FormText, OnBroken, forms};
 
 #[derive(Deserialize)]
@@ -60,6 +61,8 @@ struct RawGenerate {
     length: Value,
     strategy: Option<String>,
     steps: usize,
+    #[serde(default)]
+    temperature: f64,
 }
 
 #[derive(Deserialize)]
@@ -191,8 +194,12 @@ impl File<'_> {
     fn generate(&self, raw: RawGenerate) -> Result<Method, Error> {
         self.holds(raw.steps > 0, "generate.steps", "at least 1", "0")?;
         let length = self.length(raw.length)?;
-        let strategy = raw.strategy.as_deref().unwrap_or("reparam-uncond-deterministic-cosine").parse()?;
-        Ok(Method::Generate { length, strategy, steps: raw.steps })
+        let named: Strategy = match &raw.strategy {
+            Some(name) => name.parse()?,
+            None => Strategy::Route(Route::paper()),
+        };
+        let strategy = named.with_candidate(Candidate::at_temperature(raw.temperature)?);
+        Ok(Method::Generate { length, strategy, steps: raw.steps, temperature: raw.temperature })
     }
 
     fn length(&self, raw: Value) -> Result<Length, Error> {

@@ -42,6 +42,16 @@ pub enum Error {
         /// What this line holds.
         got: String,
     },
+    /// A file of sequences is foreign, cut short or damaged.
+    #[error("{}: expected {expected}, got {got}", path.display())]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
     /// A template's text is not one.
     #[error("template, character {character}: expected {expected}, got {got}")]
     Template {

@@ -1,9 +1,9 @@
 //! Batches in an order that is a function of the step.
 
 use dlm_core::rng::RowRng;
-use dlm_core::sequence::check_ids;
 use dlm_core::{Batch, CounterRng, Purpose, Sequence, Vocabulary};
 
+use crate::data::Rows;
 use crate::error::{Error, in_domain};
 use crate::hash::{START, fnv};
 
@@ -41,8 +41,8 @@ pub enum BatchSize {
     Tokens(usize),
 }
 
-/// An endless stream of batches over a set of sequences: epoch after epoch, each in its own order,
-/// each sequence once an epoch.
+/// An endless stream of batches over a set of sequences, in memory or in a
+/// [`Store`](crate::data::Store): epoch after epoch, each in its own order, each sequence once an epoch.
 ///
 /// The order is drawn from the seed and the number of the epoch, so any batch can be had by its index
 /// and [`Batches::seek`] is free.
@@ -61,8 +61,8 @@ pub enum BatchSize {
 /// # Ok::<(), dlm_train::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Batches {
-    rows: Vec<Sequence>,
+pub struct Batches<R = Vec<Sequence>> {
+    rows: R,
     vocabulary: Vocabulary,
     size: BatchSize,
     seed: u64,
@@ -72,33 +72,43 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Batches of `rows`. A row's random draws are named by its index here.
+    /// Batches of sequences in memory.
     ///
     /// # Errors
-    /// [`dlm_core::Error::Empty`] without a row; [`Error::EmptySequence`]; [`Error::OutOfDomain`] for a size of 0;
-    /// [`Error::TooLong`] for a row that alone exceeds a token budget;
-    /// [`dlm_core::Error::UnknownToken`] for an id outside the vocabulary.
+    /// As [`Batches::over`].
     pub fn new(
         rows: Vec<Sequence>,
         vocabulary: Vocabulary,
         size: BatchSize,
         seed: u64,
     ) -> Result<Self, Error> {
+        Self::over(rows, vocabulary, size, seed)
+    }
+}
+
+impl<R: Rows> Batches<R> {
+    /// Batches of `rows`, wherever they lie. A row's random draws are named by its index here.
+    ///
+    /// # Errors
+    /// [`dlm_core::Error::Empty`] without a row; [`Error::EmptySequence`]; [`Error::OutOfDomain`] for a size of 0;
+    /// [`Error::TooLong`] for a row that alone exceeds a token budget;
+    /// [`dlm_core::Error::UnknownToken`] for an id outside the vocabulary; those of [`Rows::row`].
+    pub fn over(rows: R, vocabulary: Vocabulary, size: BatchSize, seed: u64) -> Result<Self, Error> {
         let (BatchSize::Sequences(n) | BatchSize::Tokens(n)) = size;
         in_domain(n > 0, "batch size", "at least 1", n as f64)?;
         if rows.is_empty() {
             return Err(dlm_core::Error::Empty { what: "the data set" }.into());
         }
-        for (index, row) in rows.iter().enumerate() {
-            if row.is_empty() {
-                return Err(Error::EmptySequence { index });
-            }
-            check_ids(index, row.ids(), vocabulary.size)?;
-            if matches!(size, BatchSize::Tokens(limit) if row.len() > limit) {
-                return Err(Error::TooLong { index, limit: n, got: row.len() });
+        for index in 0..rows.len() {
+            match rows.row_len(index) {
+                0 => return Err(Error::EmptySequence { index }),
+                got if matches!(size, BatchSize::Tokens(limit) if got > limit) => {
+                    return Err(Error::TooLong { index, limit: n, got });
+                }
+                _ => {}
             }
         }
-        let rows = rows.into_iter().enumerate().map(|(i, row)| row.with_key(i as u64)).collect();
+        rows.check(vocabulary.size)?;
         let mut batches = Self { rows, vocabulary, size, seed, next: 0, epoch: 0, plan: Vec::new() };
         batches.plan = batches.order(0);
         Ok(batches)
@@ -140,7 +150,7 @@ impl Batches {
     pub fn padding(&self) -> f64 {
         let (mut tokens, mut positions) = (0, 0);
         for batch in self.order(0) {
-            let lengths = || batch.iter().map(|&row| self.rows[row].len());
+            let lengths = || batch.iter().map(|&row| self.rows.row_len(row));
             tokens += lengths().sum::<usize>();
             positions += batch.len() * lengths().max().unwrap_or(0);
         }
@@ -148,7 +158,8 @@ impl Batches {
     }
 
     fn gather(&self, picked: &[usize]) -> Result<Batch, Error> {
-        let rows: Vec<Sequence> = picked.iter().map(|&row| self.rows[row].clone()).collect();
+        let row = |&row: &usize| Ok(self.rows.row(row)?.with_key(row as u64));
+        let rows: Vec<Sequence> = picked.iter().map(row).collect::<Result<_, Error>>()?;
         Ok(Batch::new(&rows, &self.vocabulary)?)
     }
 
@@ -159,7 +170,7 @@ impl Batches {
         match self.size {
             BatchSize::Sequences(n) => rows.chunks(n).map(<[usize]>::to_vec).collect(),
             BatchSize::Tokens(budget) => {
-                rows.sort_by_key(|&row| self.rows[row].len());
+                rows.sort_by_key(|&row| self.rows.row_len(row));
                 shuffled(self.cut(&rows, budget), rng.row(Purpose::Order, 1))
             }
         }
@@ -170,7 +181,7 @@ impl Batches {
     fn cut(&self, rows: &[usize], budget: usize) -> Vec<Vec<usize>> {
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for &row in rows {
-            let len = self.rows[row].len();
+            let len = self.rows.row_len(row);
             match batches.last_mut() {
                 Some(batch) if (batch.len() + 1) * len <= budget => batch.push(row),
                 _ => batches.push(vec![row]),
@@ -180,7 +191,7 @@ impl Batches {
     }
 }
 
-impl BatchSource for Batches {
+impl<R: Rows> BatchSource for Batches<R> {
     fn batch(&mut self, index: u64) -> Result<Batch, Error> {
         let per_epoch = self.epoch_len();
         let (epoch, place) = (index / per_epoch, index % per_epoch);
@@ -197,26 +208,17 @@ impl BatchSource for Batches {
             BatchSize::Tokens(n) => (1, n),
         };
         let header = [self.seed, kind, n as u64, self.rows.len() as u64];
-        hash_rows(fnv(START, header.into_iter().flat_map(u64::to_le_bytes)), &self.rows)
+        fnv(START, header.into_iter().chain([self.rows.content()]).flat_map(u64::to_le_bytes))
     }
 }
 
-impl Iterator for Batches {
+impl<R: Rows> Iterator for Batches<R> {
     type Item = Result<Batch, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next += 1;
         Some(self.batch(self.next - 1))
     }
-}
-
-/// Goes on with the hash of sequences: their lengths, tokens and maskable flags.
-pub(super) fn hash_rows(hash: u64, rows: &[Sequence]) -> u64 {
-    let words = rows.iter().flat_map(|row| {
-        let length = std::iter::once(row.len() as u64);
-        length.chain(row.ids().iter().zip(row.maskable()).map(|(&id, &m)| u64::from(id) << 1 | u64::from(m)))
-    });
-    fnv(hash, words.flat_map(u64::to_le_bytes))
 }
 
 /// `items` in a random order: each draws a number, and they line up by it.

@@ -1,11 +1,10 @@
 //! Samples from several sources at given rates.
 
 use dlm_core::rng::RowRng;
-use dlm_core::sequence::check_ids;
 use dlm_core::{Batch, CounterRng, Purpose, Sequence, Vocabulary};
 
-use crate::data::BatchSource;
-use crate::data::batches::{hash_rows, shuffled};
+use crate::data::batches::shuffled;
+use crate::data::{BatchSource, Rows};
 use crate::error::{Error, in_domain};
 use crate::hash::{START, fnv};
 
@@ -32,13 +31,13 @@ pub const FLAN_2022: [(&str, f64); 13] = [
 
 /// One of the parts of a mixture.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct Source<R = Vec<Sequence>> {
     /// What errors call it.
     pub name: String,
     /// How often a sample comes from it, in proportion to the other weights.
     pub weight: f64,
     /// Its sequences.
-    pub rows: Vec<Sequence>,
+    pub rows: R,
 }
 
 /// In what order a source's rows come. When all have come, they come again.
@@ -91,8 +90,8 @@ pub struct Origin {
 /// # Source
 /// Ye et al. 2023, arXiv:2308.12219, code: a categorical choice a sample, files read in a circle.
 #[derive(Debug, Clone)]
-pub struct Mixture {
-    sources: Vec<Source>,
+pub struct Mixture<R = Vec<Sequence>> {
+    sources: Vec<Source<R>>,
     vocabulary: Vocabulary,
     rows: usize,
     pass: Pass,
@@ -107,13 +106,28 @@ pub struct Mixture {
 }
 
 impl Mixture {
+    /// A mixture of sequences in memory.
+    ///
+    /// # Errors
+    /// As [`Mixture::over`].
+    pub fn new(sources: Vec<Source>, vocabulary: Vocabulary, rows: usize, seed: u64) -> Result<Self, Error> {
+        Self::over(sources, vocabulary, rows, seed)
+    }
+}
+
+impl<R: Rows> Mixture<R> {
     /// Batches of `rows` samples. Rows are shuffled; see [`Mixture::with_pass`].
     ///
     /// # Errors
     /// [`dlm_core::Error::Empty`] without a source; [`Error::OutOfDomain`] for batches of 0;
     /// [`Error::Source`], naming it, for a source without rows, with a weight that is not above 0 and
-    /// finite, or with an id outside the vocabulary.
-    pub fn new(sources: Vec<Source>, vocabulary: Vocabulary, rows: usize, seed: u64) -> Result<Self, Error> {
+    /// finite, or with an id outside the vocabulary; those of [`Rows::row`].
+    pub fn over(
+        sources: Vec<Source<R>>,
+        vocabulary: Vocabulary,
+        rows: usize,
+        seed: u64,
+    ) -> Result<Self, Error> {
         in_domain(rows > 0, "batch size", "at least 1", rows as f64)?;
         if sources.is_empty() {
             return Err(dlm_core::Error::Empty { what: "the mixture" }.into());
@@ -151,7 +165,7 @@ impl Mixture {
     ///
     /// # Panics
     /// Unless `source` is below the number of sources.
-    pub fn rows(&self, source: usize) -> &[Sequence] {
+    pub fn rows(&self, source: usize) -> &R {
         &self.sources[source].rows
     }
 
@@ -173,9 +187,12 @@ impl Mixture {
     }
 
     /// The sample with this index, with the index as its key.
-    pub fn sample(&mut self, sample: u64) -> Sequence {
+    ///
+    /// # Errors
+    /// Those of [`Rows::row`].
+    pub fn sample(&mut self, sample: u64) -> Result<Sequence, Error> {
         let origin = self.origin(sample);
-        self.sources[origin.source].rows[origin.row].clone().with_key(sample)
+        Ok(self.sources[origin.source].rows.row(origin.row)?.with_key(sample))
     }
 
     /// The source of a sample.
@@ -206,11 +223,11 @@ impl Mixture {
     }
 }
 
-impl BatchSource for Mixture {
+impl<R: Rows> BatchSource for Mixture<R> {
     fn batch(&mut self, index: u64) -> Result<Batch, Error> {
         let first = index * self.rows as u64;
         let rows: Vec<Sequence> =
-            (first..first + self.rows as u64).map(|sample| self.sample(sample)).collect();
+            (first..first + self.rows as u64).map(|sample| self.sample(sample)).collect::<Result<_, _>>()?;
         Ok(Batch::new(&rows, &self.vocabulary)?)
     }
 
@@ -222,13 +239,13 @@ impl BatchSource for Mixture {
         let header = [self.seed, self.rows as u64, pass, self.sources.len() as u64];
         let hash = fnv(START, header.into_iter().flat_map(u64::to_le_bytes));
         self.sources.iter().fold(hash, |hash, source| {
-            let header = [source.weight.to_bits(), source.rows.len() as u64];
-            hash_rows(fnv(hash, header.into_iter().flat_map(u64::to_le_bytes)), &source.rows)
+            let header = [source.weight.to_bits(), source.rows.content()];
+            fnv(hash, header.into_iter().flat_map(u64::to_le_bytes))
         })
     }
 }
 
-impl Source {
+impl<R: Rows> Source<R> {
     fn check(&self, vocabulary: &Vocabulary) -> Result<(), Error> {
         let complain =
             |expected: String, got: String| Error::Source { name: self.name.clone(), expected, got };
@@ -238,9 +255,9 @@ impl Source {
         if !(self.weight > 0.0 && self.weight.is_finite()) {
             return Err(complain("a weight above 0 and finite".into(), self.weight.to_string()));
         }
-        self.rows.iter().enumerate().try_for_each(|(index, row)| {
-            check_ids(index, row.ids(), vocabulary.size)
-                .map_err(|error| complain(format!("ids below {}", vocabulary.size), error.to_string()))
+        self.rows.check(vocabulary.size).map_err(|error| match error {
+            Error::Core(unknown) => complain(format!("ids below {}", vocabulary.size), unknown.to_string()),
+            unreadable => unreadable,
         })
     }
 }

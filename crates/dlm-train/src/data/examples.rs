@@ -2,8 +2,7 @@
 
 use dlm_core::{Sequence, TokenId, Vocabulary};
 
-use crate::data::Record;
-use crate::error::{Error, Foreign};
+use crate::error::{Error, in_domain};
 
 /// A record after tokenisation, without special tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,35 +11,6 @@ pub struct Example {
     pub prompt: Vec<TokenId>,
     /// What a model learns to write.
     pub response: Vec<TokenId>,
-}
-
-/// Turns text into tokens with the caller's tokeniser, which adds no special tokens.
-///
-/// # Errors
-/// [`Error::Tokenise`], naming the record.
-///
-/// # Example
-/// ```
-/// use dlm_train::data::{Record, tokenise};
-/// let records = [Record { prompt: "ab".into(), response: "c".into() }];
-/// let letters = |text: &str| Ok::<_, std::fmt::Error>(text.bytes().map(u32::from).collect());
-/// assert_eq!(tokenise(&records, letters)?[0].prompt, [97, 98]);
-/// # Ok::<(), dlm_train::Error>(())
-/// ```
-pub fn tokenise<E: Into<Foreign>>(
-    records: &[Record],
-    tokeniser: impl Fn(&str) -> Result<Vec<TokenId>, E>,
-) -> Result<Vec<Example>, Error> {
-    let tokens = |index, field, text: &str| {
-        tokeniser(text).map_err(|error| Error::Tokenise { index, field, source: error.into() })
-    };
-    let example = |(index, record): (usize, &Record)| {
-        Ok(Example {
-            prompt: tokens(index, "prompt", &record.prompt)?,
-            response: tokens(index, "response", &record.response)?,
-        })
-    };
-    records.iter().enumerate().map(example).collect()
 }
 
 /// What becomes of an example that is longer than a sequence may be.
@@ -86,8 +56,18 @@ pub fn sequences(
     vocabulary: &Vocabulary,
     limit: Limit,
 ) -> Result<Vec<Sequence>, Error> {
-    crate::error::in_domain(limit.tokens >= 3, "length limit", "at least 3", limit.tokens as f64)?;
-    let fitted = examples.iter().enumerate().map(|(i, example)| fit(i, example, vocabulary, limit));
+    fitted(0, examples, vocabulary, limit)
+}
+
+/// As [`sequences`], for a stretch of the data that begins with example `first`.
+pub(super) fn fitted(
+    first: usize,
+    examples: &[Example],
+    vocabulary: &Vocabulary,
+    limit: Limit,
+) -> Result<Vec<Sequence>, Error> {
+    in_domain(limit.tokens >= 3, "length limit", "at least 3", limit.tokens as f64)?;
+    let fitted = examples.iter().zip(first..).map(|(example, i)| fit(i, example, vocabulary, limit));
     fitted.filter_map(Result::transpose).collect()
 }
 
@@ -166,15 +146,5 @@ mod tests {
         assert!(cut(&[5, 6], &[9], 4, Cut::Drop).expect("dropped").is_empty());
         assert!(matches!(cut(&[5, 6], &[9], 4, Cut::Refuse), Err(Error::TooLong { .. })));
         assert!(matches!(cut(&[], &[], 2, Cut::Refuse), Err(Error::OutOfDomain { .. })));
-    }
-
-    #[test]
-    fn a_tokenisers_error_names_the_record() {
-        let record = |text: &str| Record { prompt: text.into(), response: String::new() };
-        let numbers = |text: &str| -> Result<Vec<TokenId>, std::num::ParseIntError> {
-            text.split_whitespace().map(str::parse).collect()
-        };
-        let error = tokenise(&[record("1 2"), record("3 x")], numbers).expect_err("x is no number");
-        assert_eq!(error.to_string(), "cannot tokenise the prompt of record 1");
     }
 }

@@ -2,6 +2,7 @@
 //! [`Mixture`].
 
 mod batches;
+mod cache;
 mod examples;
 mod file;
 mod instruct;
@@ -14,9 +15,11 @@ mod rows;
 mod store;
 mod store_writer;
 mod template;
+mod tokenise;
 
 pub use batches::{BatchSize, BatchSource, Batches};
-pub use examples::{Cut, Example, Limit, sequences, tokenise};
+pub use cache::{Cached, Found, Recipe, cached};
+pub use examples::{Cut, Example, Limit, sequences};
 pub use instruct::{Chat, NaturalInstructions, Outputs, Turns};
 pub use mixture::{FLAN_2022, Mixture, Origin, Pass, Source};
 pub use prompt::{Form, FormText, Prompt, Shots, forms};
@@ -26,3 +29,4 @@ pub use rows::Rows;
 pub use store::Store;
 pub use store_writer::StoreWriter;
 pub use template::{Case, Template};
+pub use tokenise::{tokenise, tokenise_on};

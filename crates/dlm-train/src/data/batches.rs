@@ -4,6 +4,7 @@ use dlm_core::rng::RowRng;
 use dlm_core::{Batch, CounterRng, Purpose, Sequence, Vocabulary};
 
 use crate::data::Rows;
+use crate::data::rows::check_rows;
 use crate::error::{Error, in_domain};
 use crate::hash::{START, fnv};
 
@@ -67,8 +68,7 @@ pub struct Batches<R = Vec<Sequence>> {
     size: BatchSize,
     seed: u64,
     next: u64,
-    epoch: u64,
-    plan: Vec<Vec<usize>>,
+    plan: Plan<Vec<usize>>,
 }
 
 impl Batches {
@@ -96,21 +96,10 @@ impl<R: Rows> Batches<R> {
     pub fn over(rows: R, vocabulary: Vocabulary, size: BatchSize, seed: u64) -> Result<Self, Error> {
         let (BatchSize::Sequences(n) | BatchSize::Tokens(n)) = size;
         in_domain(n > 0, "batch size", "at least 1", n as f64)?;
-        if rows.is_empty() {
-            return Err(dlm_core::Error::Empty { what: "the data set" }.into());
-        }
-        for index in 0..rows.len() {
-            match rows.row_len(index) {
-                0 => return Err(Error::EmptySequence { index }),
-                got if matches!(size, BatchSize::Tokens(limit) if got > limit) => {
-                    return Err(Error::TooLong { index, limit: n, got });
-                }
-                _ => {}
-            }
-        }
-        rows.check(vocabulary.size)?;
-        let mut batches = Self { rows, vocabulary, size, seed, next: 0, epoch: 0, plan: Vec::new() };
-        batches.plan = batches.order(0);
+        let limit = if matches!(size, BatchSize::Tokens(_)) { n } else { usize::MAX };
+        check_rows(&rows, vocabulary.size, limit)?;
+        let mut batches = Self { rows, vocabulary, size, seed, next: 0, plan: Plan::default() };
+        batches.plan = Plan { epoch: 0, batches: batches.order(0) };
         Ok(batches)
     }
 
@@ -126,7 +115,7 @@ impl<R: Rows> Batches<R> {
 
     /// Number of batches in an epoch, the same in each.
     pub fn epoch_len(&self) -> u64 {
-        self.plan.len() as u64
+        self.plan.epoch_len()
     }
 
     /// The index of the batch that `next` gives.
@@ -193,13 +182,11 @@ impl<R: Rows> Batches<R> {
 
 impl<R: Rows> BatchSource for Batches<R> {
     fn batch(&mut self, index: u64) -> Result<Batch, Error> {
-        let per_epoch = self.epoch_len();
-        let (epoch, place) = (index / per_epoch, index % per_epoch);
-        if epoch != self.epoch {
-            self.plan = self.order(epoch);
-            self.epoch = epoch;
+        let (epoch, place) = self.plan.find(index);
+        if epoch != self.plan.epoch {
+            self.plan = Plan { epoch, batches: self.order(epoch) };
         }
-        self.gather(&self.plan[place as usize])
+        self.gather(&self.plan.batches[place])
     }
 
     fn fingerprint(&self) -> u64 {
@@ -218,6 +205,24 @@ impl<R: Rows> Iterator for Batches<R> {
     fn next(&mut self) -> Option<Self::Item> {
         self.next += 1;
         Some(self.batch(self.next - 1))
+    }
+}
+
+/// What each batch of an epoch holds. All epochs have as many.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plan<T> {
+    pub(super) epoch: u64,
+    pub(super) batches: Vec<T>,
+}
+
+impl<T> Plan<T> {
+    pub(super) fn epoch_len(&self) -> u64 {
+        self.batches.len() as u64
+    }
+
+    /// The epoch of the batch with this index, and its place there.
+    pub(super) fn find(&self, index: u64) -> (u64, usize) {
+        (index / self.epoch_len(), (index % self.epoch_len()) as usize)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where sequences lie: in memory or in a file.
 
+use std::ops::Range;
+
 use dlm_core::sequence::check_ids;
 use dlm_core::{Sequence, TokenId};
 
@@ -17,17 +19,28 @@ pub trait Rows {
     /// Unless `row` is below [`Rows::len`].
     fn row_len(&self, row: usize) -> usize;
 
-    /// A sequence.
+    /// The tokens of a sequence at these positions.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Store`], if it lies in a file.
+    /// [`Error::Io`], if it lies in a file.
     ///
     /// # Panics
-    /// Unless `row` is below [`Rows::len`].
-    fn row(&self, row: usize) -> Result<Sequence, Error>;
+    /// Unless `row` is below [`Rows::len`] and `span` within its length.
+    fn part(&self, row: usize, span: Range<usize>) -> Result<Sequence, Error>;
 
     /// A hash of all lengths, tokens and maskable flags, the same wherever the sequences lie.
     fn content(&self) -> u64;
+
+    /// A whole sequence.
+    ///
+    /// # Errors
+    /// As [`Rows::part`].
+    ///
+    /// # Panics
+    /// Unless `row` is below [`Rows::len`].
+    fn row(&self, row: usize) -> Result<Sequence, Error> {
+        self.part(row, 0..self.row_len(row))
+    }
 
     /// Fails on the first token that a vocabulary of `size` words has not.
     ///
@@ -52,8 +65,9 @@ impl Rows for Vec<Sequence> {
         self[row].len()
     }
 
-    fn row(&self, row: usize) -> Result<Sequence, Error> {
-        Ok(self[row].clone())
+    fn part(&self, row: usize, span: Range<usize>) -> Result<Sequence, Error> {
+        let (ids, maskable) = (&self[row].ids()[span.clone()], &self[row].maskable()[span]);
+        Ok(Sequence::new(ids.to_vec(), maskable.to_vec())?)
     }
 
     fn content(&self) -> u64 {
@@ -63,6 +77,21 @@ impl Rows for Vec<Sequence> {
     fn check(&self, size: usize) -> Result<(), Error> {
         (self.iter().enumerate()).try_for_each(|(index, row)| Ok(check_ids(index, row.ids(), size)?))
     }
+}
+
+/// Fails on the first row that is empty or longer than `limit`, or holds an id outside the vocabulary.
+pub(super) fn check_rows(rows: &impl Rows, size: usize, limit: usize) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Err(dlm_core::Error::Empty { what: "the data set" }.into());
+    }
+    for index in 0..rows.len() {
+        match rows.row_len(index) {
+            0 => return Err(Error::EmptySequence { index }),
+            got if got > limit => return Err(Error::TooLong { index, limit, got }),
+            _ => {}
+        }
+    }
+    rows.check(size)
 }
 
 /// Reads every row and fails on the first token that a vocabulary of `size` words has not.

@@ -19,6 +19,7 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -143,7 +144,7 @@ impl Store {
     pub fn verify(&self) -> Result<(), Error> {
         let mut hash = START;
         for rows in self.pieces() {
-            let words = self.words(rows.clone())?;
+            let words = self.words(self.starts[rows.start]..self.starts[rows.end])?;
             let mut words = words.as_slice();
             for row in rows {
                 let (sequence, rest) = words.split_at(self.row_len(row));
@@ -174,7 +175,7 @@ impl Store {
     }
 
     /// The rows in stretches of about a megabyte, for whoever reads them all.
-    fn pieces(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    fn pieces(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         let mut first = 0;
         std::iter::from_fn(move || {
             let end = self.starts.get(first)? + (1 << 19);
@@ -185,12 +186,11 @@ impl Store {
         })
     }
 
-    /// The words of neighbouring rows.
-    fn words(&self, rows: std::ops::Range<usize>) -> Result<Vec<u32>, Error> {
-        let (start, end) = (self.starts[rows.start], self.starts[rows.end]);
+    /// The words at these places, counted in tokens from the first row on.
+    fn words(&self, at: Range<u64>) -> Result<Vec<u32>, Error> {
         let width = self.header.width;
-        let mut bytes = vec![0; (end - start) as usize * width];
-        read_exact_at(&self.file, &mut bytes, HEADER as u64 + start * width as u64)
+        let mut bytes = vec![0; (at.end - at.start) as usize * width];
+        read_exact_at(&self.file, &mut bytes, HEADER as u64 + at.start * width as u64)
             .map_err(Error::io("read", &self.path))?;
         Ok(match width {
             2 => bytes
@@ -211,8 +211,10 @@ impl Rows for Store {
         (self.starts[row + 1] - self.starts[row]) as usize
     }
 
-    fn row(&self, row: usize) -> Result<Sequence, Error> {
-        Ok(unpacked(&self.words(row..row + 1)?))
+    fn part(&self, row: usize, span: Range<usize>) -> Result<Sequence, Error> {
+        assert!(span.end <= self.row_len(row), "positions {span:?} of {}", self.row_len(row));
+        let start = self.starts[row];
+        Ok(unpacked(&self.words(start + span.start as u64..start + span.end as u64)?))
     }
 
     fn content(&self) -> u64 {

@@ -1,14 +1,13 @@
-//! What a run says about itself: one line on the terminal, and a file of metrics.
+//! What a run says about itself: numbers, and one line of them on the terminal.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::log::Sample;
+use crate::memory::{Memory, show_bytes};
 
 /// The numbers of one step, and of the steps since the last such line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +28,9 @@ pub struct Metrics {
     pub steps_per_s: f64,
     /// As above.
     pub tokens_per_s: f64,
+    /// Memory of the process and of the device; absent from logs of older versions.
+    #[serde(default)]
+    pub memory: Memory,
     /// What a validation after this step found; empty without one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub validation: BTreeMap<String, f64>,
@@ -37,62 +39,6 @@ pub struct Metrics {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
-}
-
-/// A file with one JSON object of [`Metrics`] a line.
-#[derive(Debug)]
-pub struct MetricsFile {
-    path: PathBuf,
-    file: File,
-}
-
-impl MetricsFile {
-    /// Opens or makes the file, for a run that has done `step` steps: later lines, which an
-    /// interrupted run wrote after its last checkpoint, and a line cut short are removed.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; [`Error::Record`] if the file holds something else.
-    pub fn open(path: impl AsRef<Path>, step: u64) -> Result<Self, Error> {
-        let path = path.as_ref().to_owned();
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        }
-        if path.exists() {
-            keep_until(&path, step)?;
-        }
-        let file = File::options().create(true).append(true).open(&path);
-        let file = file.map_err(Error::io("open", &path))?;
-        Ok(Self { path, file })
-    }
-
-    /// Adds a line.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn write(&mut self, metrics: &Metrics) -> Result<(), Error> {
-        let line = serde_json::to_string(metrics).map_err(io::Error::other);
-        let written = line.and_then(|line| writeln!(self.file, "{line}"));
-        written.map_err(Error::io("write", &self.path))
-    }
-}
-
-/// Cuts a file of metrics after `step`. A file of anything else is an error and stays as it is.
-fn keep_until(path: &Path, step: u64) -> Result<(), Error> {
-    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-    let mut kept = 0;
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        match serde_json::from_str::<Metrics>(line) {
-            Ok(metrics) if metrics.step <= step => kept += line.len(),
-            Err(error) if line.ends_with('\n') => {
-                let (path, got) = (path.to_owned(), error.to_string());
-                let expected = "the metrics of a step".to_owned();
-                return Err(Error::Record { path, line: number + 1, expected, got });
-            }
-            _ => break,
-        }
-    }
-    let file = File::options().write(true).open(path).map_err(Error::io("open", path))?;
-    file.set_len(kept as u64).map_err(Error::io("cut", path))
 }
 
 /// How often a line is written where it cannot be overwritten.
@@ -136,6 +82,12 @@ impl<W: Write> Progress<W> {
         let _ = self.out.flush();
     }
 
+    /// Shows what the network wrote, on lines of their own.
+    pub fn show_sample(&mut self, sample: &Sample) {
+        let start = if self.terminal { "\r\x1b[K" } else { "" };
+        let _ = writeln!(self.out, "{start}  {:?} -> {:?}", sample.prompt, sample.text);
+    }
+
     /// Ends the line.
     pub fn finish(&mut self) {
         if self.terminal && self.printed.is_some() {
@@ -144,19 +96,23 @@ impl<W: Write> Progress<W> {
     }
 }
 
-/// `step 120/500  loss 1.234  9.8 steps/s  12.3k tokens/s  0:12 gone, 0:39 left`
+/// `step 120/500  loss 1.234  lr 1.0e-3  grad 0.52  9.8 steps/s  12.3k tokens/s  310 MiB  0:12 gone, 0:39 left`
 fn line(metrics: &Metrics, first: u64, total: u64, gone: Duration) -> String {
     let done = metrics.step.saturating_sub(first).max(1) as f64;
     let left = gone.as_secs_f64() * (total.saturating_sub(metrics.step) as f64 / done);
     let left = Duration::try_from_secs_f64(left).map_or_else(|_| "for ever".to_owned(), clock);
     let spikes = if metrics.spikes > 0 { format!("  {} spikes", metrics.spikes) } else { String::new() };
     let scores = metrics.validation.iter().map(|(name, value)| format!("  {name} {value:.4}"));
+    let memory = metrics.memory.most().map(|bytes| format!("  {}", show_bytes(bytes)));
     format!(
-        "step {}/{total}  loss {:.4}  {:.1} steps/s  {} tokens/s  {} gone, {} left{spikes}{}",
+        "step {}/{total}  loss {:.4}  lr {:.1e}  grad {:.2}  {:.1} steps/s  {} tokens/s{}  {} gone, {} left{spikes}{}",
         metrics.step,
         metrics.loss,
+        metrics.lr,
+        metrics.grad_norm,
         metrics.steps_per_s,
         thousands(metrics.tokens_per_s),
+        memory.unwrap_or_default(),
         clock(gone),
         left,
         scores.collect::<String>(),
@@ -186,6 +142,7 @@ mod tests {
             spikes: 0,
             steps_per_s: 2.0,
             tokens_per_s: 2500.0,
+            memory: Memory { peak: Some(300 << 20), ..Memory::default() },
             validation: BTreeMap::new(),
         }
     }
@@ -197,7 +154,8 @@ mod tests {
         let line = line(&metrics, 200, 500, Duration::from_secs(3700));
         assert_eq!(
             line,
-            "step 300/500  loss 1.2500  2.0 steps/s  2.5k tokens/s  1:01:40 gone, 2:03:20 left  bleu 31.5000"
+            "step 300/500  loss 1.2500  lr 1.0e-3  grad 0.50  2.0 steps/s  2.5k tokens/s  300 MiB  \
+             1:01:40 gone, 2:03:20 left  bleu 31.5000"
         );
     }
 

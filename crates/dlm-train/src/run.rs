@@ -10,8 +10,11 @@ use burn::tensor::Tensor;
 use crate::checkpoint::{self, BestSoFar};
 use crate::error::{Error, Foreign};
 use crate::guard::OnSpike;
+use crate::log::Sample;
+use crate::memory::Memory;
 use crate::objective::Objective;
-use crate::progress::{Metrics, MetricsFile, Progress};
+use crate::output::{Output, Places};
+use crate::progress::Metrics;
 use crate::step::{StepReport, finite};
 use crate::trainer::Trainer;
 
@@ -44,6 +47,13 @@ struct Validation<'a, M> {
     scores: Validate<'a, M>,
 }
 
+type Write<'a, M> = Box<dyn FnMut(&M, u64) -> Result<Vec<Sample>, Foreign> + 'a>;
+
+struct Samples<'a, M> {
+    path: PathBuf,
+    write: Write<'a, M>,
+}
+
 struct Checkpoints {
     folder: PathBuf,
     every: u64,
@@ -55,6 +65,8 @@ pub struct Hooks<'a, M> {
     log_every: u64,
     progress: bool,
     metrics: Option<PathBuf>,
+    tensorboard: Option<PathBuf>,
+    samples: Option<Samples<'a, M>>,
     validation: Option<Validation<'a, M>>,
     patience: Option<u64>,
     checkpoints: Option<Checkpoints>,
@@ -66,6 +78,8 @@ impl<M> Default for Hooks<'_, M> {
             log_every: 10,
             progress: false,
             metrics: None,
+            tensorboard: None,
+            samples: None,
             validation: None,
             patience: None,
             checkpoints: None,
@@ -95,6 +109,23 @@ impl<'a, M> Hooks<'a, M> {
     #[must_use]
     pub fn metrics(self, path: impl Into<PathBuf>) -> Self {
         Self { metrics: Some(path.into()), ..self }
+    }
+
+    /// Writes [`Metrics`] and samples for `TensorBoard` into a folder, a file each time the run is started.
+    #[must_use]
+    pub fn tensorboard(self, folder: impl Into<PathBuf>) -> Self {
+        Self { tensorboard: Some(folder.into()), ..self }
+    }
+
+    /// After each validation, lets `write` answer some prompts and appends what it gives to a file, one
+    /// JSON object of [`Sample`] a line. `write` gets what a validation gets.
+    #[must_use]
+    pub fn samples(
+        self,
+        path: impl Into<PathBuf>,
+        write: impl FnMut(&M, u64) -> Result<Vec<Sample>, Foreign> + 'a,
+    ) -> Self {
+        Self { samples: Some(Samples { path: path.into(), write: Box::new(write) }), ..self }
     }
 
     /// Validates every `steps` (at least 1) and after the last: `scores` gets the model of
@@ -128,6 +159,17 @@ impl<'a, M> Hooks<'a, M> {
     }
 }
 
+impl<M> Hooks<'_, M> {
+    fn places(&self) -> Places<'_> {
+        Places {
+            progress: self.progress,
+            metrics: self.metrics.as_ref(),
+            samples: self.samples.as_ref().map(|samples| &samples.path),
+            tensorboard: self.tensorboard.as_ref(),
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -153,12 +195,14 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         if let Some(checkpoints) = &hooks.checkpoints {
             checkpoint::set_aside(&checkpoints.folder, self.at.step)?;
         }
-        let mut output = Output::open(&hooks, self.at.step, self.config.steps)?;
+        let mut output = Output::open(&hooks.places(), self.at.step, self.config.steps)?;
         let (mut window, mut loss) = (Window::new(), None);
         while !self.is_done() && !self.is_stale(&hooks) {
             let report = match self.step() {
                 Err(spike @ Error::Spike { .. }) => {
                     self.recover(spike, &hooks)?;
+                    // What was said of the steps that are taken anew is void.
+                    output = Output::open(&hooks.places(), self.at.step, self.config.steps)?;
                     window = Window::new();
                     continue;
                 }
@@ -168,11 +212,14 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             let due = |every: u64| report.step.is_multiple_of(every) || self.is_done();
             let validating = hooks.validation.as_ref().is_some_and(|hook| due(hook.every));
             if due(hooks.log_every) || validating {
-                let mut metrics = window.close(&report, self.spikes())?;
+                let mut metrics = window.close(&report, self.spikes(), self.memory())?;
                 if validating {
                     metrics.validation = self.validate(&mut hooks)?;
                 }
                 output.write(&metrics)?;
+                if validating {
+                    output.samples(&self.write_samples(&mut hooks)?)?;
+                }
                 loss = Some(metrics.loss);
                 window = Window::new();
             }
@@ -204,6 +251,17 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
 
     fn is_stale(&self, hooks: &Hooks<'_, M>) -> bool {
         hooks.patience.is_some_and(|patience| self.at.record.stale >= patience)
+    }
+
+    fn memory(&self) -> Memory {
+        self.devices.first().map(Memory::now).unwrap_or_default()
+    }
+
+    fn write_samples(&self, hooks: &mut Hooks<'_, M>) -> Result<Vec<Sample>, Error> {
+        let Some(samples) = &mut hooks.samples else { return Ok(Vec::new()) };
+        let step = self.at.step;
+        let failed = |source| Error::Callback { step, what: "writing of samples", source };
+        (samples.write)(&self.evaluated(), step).map_err(failed)
     }
 
     /// Validates, and remembers and saves what is best.
@@ -263,7 +321,7 @@ impl Window {
     }
 
     /// Reads the device.
-    fn close(&self, report: &StepReport, spikes: u64) -> Result<Metrics, Error> {
+    fn close(&self, report: &StepReport, spikes: u64, memory: Memory) -> Result<Metrics, Error> {
         let sum = match &self.loss {
             Some(sum) => finite(report.step, "loss", sum)?,
             None => 0.0,
@@ -278,39 +336,8 @@ impl Window {
             spikes,
             steps_per_s: self.steps as f64 / seconds,
             tokens_per_s: self.tokens as f64 / seconds,
+            memory,
             validation: BTreeMap::new(),
         })
-    }
-}
-
-/// Where metrics go.
-struct Output {
-    progress: Option<Progress<std::io::Stderr>>,
-    file: Option<MetricsFile>,
-}
-
-impl Output {
-    fn open<M>(hooks: &Hooks<'_, M>, step: u64, total: u64) -> Result<Self, Error> {
-        let open = |path: &PathBuf| MetricsFile::open(path, step);
-        Ok(Self {
-            progress: hooks.progress.then(|| Progress::stderr(step, total)),
-            file: hooks.metrics.as_ref().map(open).transpose()?,
-        })
-    }
-
-    fn write(&mut self, metrics: &Metrics) -> Result<(), Error> {
-        if let Some(progress) = &mut self.progress {
-            progress.show(metrics);
-        }
-        match &mut self.file {
-            Some(file) => file.write(metrics),
-            None => Ok(()),
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(progress) = &mut self.progress {
-            progress.finish();
-        }
     }
 }

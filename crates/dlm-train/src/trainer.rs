@@ -117,7 +117,7 @@ pub struct Trainer<M, O> {
     /// [`BatchSource::fingerprint`] of `batches`.
     pub(crate) data: u64,
     /// Where batches are computed; the model lives on the first.
-    devices: Vec<Device>,
+    pub(crate) devices: Vec<Device>,
 }
 
 impl<M: Module, O: Objective<M>> Trainer<M, O> {

@@ -3,6 +3,7 @@
 pub mod evaluate;
 pub mod length;
 pub mod pipeline;
+pub mod recipe;
 
 pub use dlm_core as core;
 pub use dlm_models as models;

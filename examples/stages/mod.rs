@@ -1,0 +1,66 @@
+//! What the examples of the stages share: a command line, and a recipe.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use clap::Args;
+use dlm::recipe::{Done, Recipe};
+
+/// Training on a CPU allocates and frees a tensor an operation; the system allocator would return each to
+/// the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What the command line may change of a recipe.
+#[derive(Args)]
+pub(crate) struct Common {
+    /// A recipe; docs/recipe.toml has every field. The example's own if left out.
+    #[arg(long)]
+    recipe: Option<PathBuf>,
+    /// Says what would be done, and stops.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The run's folder, instead of the recipe's.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Steps, instead of the recipe's.
+    #[arg(long)]
+    steps: Option<u64>,
+}
+
+impl Common {
+    /// The recipe to follow.
+    pub(crate) fn recipe(&self, default: &str) -> Result<Recipe, Box<dyn Error>> {
+        let path = self.recipe.clone().unwrap_or_else(|| default.into());
+        println!("recipe      {}", path.display());
+        let mut recipe = Recipe::read(path)?;
+        if let Some(out) = &self.out {
+            recipe.out.clone_from(out);
+        }
+        if let Some(steps) = self.steps {
+            recipe.train.steps = steps;
+        }
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// Shows the plan and, unless that was all, follows it.
+    pub(crate) fn follow(&self, recipe: &Recipe) -> Result<Option<Done>, Box<dyn Error>> {
+        println!("{}", recipe.plan()?);
+        if self.dry_run {
+            return Ok(None);
+        }
+        let begin = Instant::now();
+        let done = recipe.run(&Device::default())?;
+        let seconds = begin.elapsed().as_secs_f64();
+        let loss = done.summary.loss.map_or_else(String::new, |loss| format!(", loss {loss:.3}"));
+        println!("done        {} steps in {seconds:.0} s{loss}", done.summary.steps);
+        if let Some((step, value)) = done.summary.best {
+            println!("best        {value:.4} after step {step}");
+        }
+        println!("written     {} (model, README.md, log.jsonl, plots)", recipe.out.display());
+        Ok(Some(done))
+    }
+}

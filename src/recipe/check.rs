@@ -1,0 +1,181 @@
+//! Numbers that have no meaning, and fields that do not go together.
+
+use std::fmt::Display;
+
+use super::choices::{FormatChoice, LengthChoice, MetricChoice, Stage, TakeChoice};
+use super::{Error, FileSection, Recipe};
+
+fn require(holds: bool, field: &'static str, expected: &str, got: impl Display) -> Result<(), Error> {
+    let out = || Error::OutOfRange { field, expected: expected.to_owned(), got: got.to_string() };
+    if holds { Ok(()) } else { Err(out()) }
+}
+
+impl Recipe {
+    /// Checks what the file's syntax cannot: ranges, and fields that exclude or need each other.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for the first field that is wrong.
+    pub fn check(&self) -> Result<(), Error> {
+        require(!self.out.as_os_str().is_empty(), "out", "a folder", "nothing")?;
+        self.check_model()?;
+        self.check_data()?;
+        self.check_batch()?;
+        self.check_train()?;
+        self.check_stage()?;
+        self.check_validate()
+    }
+
+    fn check_model(&self) -> Result<(), Error> {
+        let model = &self.model;
+        let got = match (&model.folder, &model.new) {
+            (Some(_), Some(_)) => "both",
+            (None, None) => "neither",
+            _ => "one",
+        };
+        require(got == "one", "model.folder", "given, or a section [model.new], not both", got)?;
+        let tokenizer = model.tokenizer.is_some() || model.folder.is_some();
+        require(tokenizer, "model.tokenizer", "given for a new network", "nothing")?;
+        let dropout = model.dropout.unwrap_or(0.0);
+        require((0.0..1.0).contains(&dropout), "model.dropout", "in [0, 1)", dropout)?;
+        let new = model.new.clone().unwrap_or_default();
+        for (field, size) in [
+            ("model.new.hidden", new.hidden),
+            ("model.new.heads", new.heads),
+            ("model.new.positions", new.positions),
+        ] {
+            require(size > 0, field, "at least 1", size)?;
+        }
+        require(
+            new.hidden.is_multiple_of(new.heads),
+            "model.new.hidden",
+            "a multiple of model.new.heads",
+            new.hidden,
+        )?;
+        require(
+            !(model.trim && self.stage == Stage::Length),
+            "model.trim",
+            "false for the stage length, which takes the network as it is",
+            "true",
+        )
+    }
+
+    fn check_data(&self) -> Result<(), Error> {
+        let data = &self.data;
+        require(!data.files.is_empty(), "data.files", "one or more sections [[data.files]]", "none")?;
+        let limit = data.limit.unwrap_or(512);
+        require(limit >= 3, "data.limit", "at least 3", limit)?;
+        require((0.0..1.0).contains(&data.held_out), "data.held_out", "in [0, 1)", data.held_out)?;
+        let both = data.held_out > 0.0 && data.valid.is_some();
+        require(!both, "data.held_out", "0 beside [data.valid]", data.held_out)?;
+        data.files.iter().chain(&data.valid).try_for_each(FileSection::check)?;
+        let weighted = data.files.iter().filter(|file| file.weight.is_some()).count();
+        require(
+            weighted == 0 || weighted == data.files.len(),
+            "data.files.weight",
+            "given for all files or for none",
+            format!("{weighted} of {}", data.files.len()),
+        )?;
+        require(
+            weighted == 0 || self.stage != Stage::Length,
+            "data.files.weight",
+            "left out in the stage length",
+            "a mixture",
+        )
+    }
+
+    fn check_batch(&self) -> Result<(), Error> {
+        let batch = &self.batch;
+        let both = batch.sequences.is_some() && batch.tokens.is_some();
+        require(!both, "batch.tokens", "left out beside batch.sequences", "both")?;
+        require(batch.sequences != Some(0), "batch.sequences", "at least 1", 0)?;
+        require(batch.tokens != Some(0), "batch.tokens", "at least 1", 0)?;
+        require(batch.accumulation > 0, "batch.accumulation", "at least 1", 0)?;
+        let mixture = self.is_mixture() && batch.sequences.is_none();
+        require(!mixture, "batch.sequences", "given for a mixture, files with weights", "nothing")
+    }
+
+    fn check_train(&self) -> Result<(), Error> {
+        let train = &self.train;
+        require(train.steps > 0, "train.steps", "at least 1", train.steps)?;
+        require(train.log_every > 0, "train.log_every", "at least 1", train.log_every)?;
+        require(train.lr > 0.0 && train.lr.is_finite(), "train.lr", "positive", train.lr)?;
+        for (field, share) in [
+            ("train.beta1", train.beta1),
+            ("train.beta2", train.beta2),
+            ("train.ema", train.ema),
+            ("train.label_smoothing", train.label_smoothing),
+        ] {
+            require((0.0..1.0).contains(&share), field, "in [0, 1)", share)?;
+        }
+        require((0.0..=1.0).contains(&train.floor), "train.floor", "in [0, 1]", train.floor)?;
+        require(train.clip >= 0.0, "train.clip", "at least 0", train.clip)?;
+        require(train.eps > 0.0, "train.eps", "positive", train.eps)?;
+        require(train.weight_decay >= 0.0, "train.weight_decay", "at least 0", train.weight_decay)?;
+        let smooth = train.label_smoothing > 0.0 && self.stage != Stage::Diffusion;
+        require(!smooth, "train.label_smoothing", "0 outside the stage diffusion", train.label_smoothing)
+    }
+
+    fn check_stage(&self) -> Result<(), Error> {
+        let ratio = self.mlm.ratio;
+        require(ratio > 0.0 && ratio <= 1.0, "mlm.ratio", "in (0, 1]", ratio)?;
+        require(self.diffusion.times > 0, "diffusion.times", "at least 1", 0)?;
+        require(self.length.classes > 0, "length.classes", "at least 1", 0)?;
+        let dropout = self.length.dropout;
+        require((0.0..1.0).contains(&dropout), "length.dropout", "in [0, 1)", dropout)
+    }
+
+    fn check_validate(&self) -> Result<(), Error> {
+        let validate = &self.validate;
+        require(validate.steps > 0, "validate.steps", "at least 1", 0)?;
+        require(self.checkpoints.every > 0, "checkpoints.every", "at least 1", 0)?;
+        require(self.checkpoints.keep > 0, "checkpoints.keep", "at least 1", 0)?;
+        if self.stage == Stage::Length {
+            let loss = validate.metric == MetricChoice::Loss;
+            require(loss, "validate.metric", "\"loss\" in the stage length", "another")?;
+            let reference = validate.lengths == LengthChoice::Reference;
+            require(reference, "validate.lengths", "left out in the stage length", "given")?;
+        }
+        let judged = self.validates();
+        require(
+            judged || self.checkpoints.take == TakeChoice::Last,
+            "checkpoints.take",
+            "\"last\" without validation",
+            "\"best\"",
+        )?;
+        require(
+            judged || validate.patience == 0,
+            "validate.patience",
+            "0 without validation",
+            validate.patience,
+        )
+    }
+
+    /// Whether samples come from several sources at given rates.
+    pub(super) fn is_mixture(&self) -> bool {
+        self.data.files.iter().any(|file| file.weight.is_some())
+    }
+
+    /// Whether there is anything to validate on, and a wish to.
+    pub(super) fn validates(&self) -> bool {
+        self.validate.every > 0 && (self.data.valid.is_some() || self.data.held_out > 0.0)
+    }
+}
+
+impl FileSection {
+    fn check(&self) -> Result<(), Error> {
+        let weight = self.weight.unwrap_or(1.0);
+        require(weight > 0.0 && weight.is_finite(), "data.files.weight", "positive", weight)?;
+        let templates = self.prompt.is_some() || self.response.is_some();
+        require(!(templates && self.form.is_some()), "data.files.form", "left out beside templates", "both")?;
+        let half = self.prompt.is_some() != self.response.is_some();
+        require(!half, "data.files.prompt", "given together with response", "one of them")?;
+        let filled = templates || self.form.is_some();
+        let fits = matches!(self.format, FormatChoice::Tsv | FormatChoice::Json);
+        require(
+            fits || !filled,
+            "data.files.prompt",
+            "left out for a format whose prompts are given; tsv and json take templates and forms",
+            "a template or a form",
+        )
+    }
+}

@@ -1,0 +1,182 @@
+//! What a recipe will do, before it does it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use super::choices::Stage;
+use super::material::{Data, Material};
+use super::memory::Sizes;
+use super::{Error, MemoryEstimate, Recipe};
+use crate::models::{EncoderConfig, LengthHeadConfig};
+use crate::train::{self, BatchSource};
+
+/// Batches of a mixture that are looked at to know its padding.
+const LOOKED_AT: u64 = 200;
+
+/// What a run will do. Shows as a table for people.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The stage.
+    pub stage: Stage,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Training records, and validation records.
+    pub records: usize,
+    /// Validation records, at most as many as a validation looks at.
+    pub validation: usize,
+    /// Broken records that were left out.
+    pub skipped: usize,
+    /// Examples that were left out for their length.
+    pub dropped: usize,
+    /// Tokens of all training rows, special ones counted.
+    pub tokens: u64,
+    /// Share of a batch's positions that is padding; of a mixture that of its first batches.
+    pub padding: f64,
+    /// Batches in which each row comes once; of a mixture rows over rows of a batch.
+    pub epoch_batches: f64,
+    /// Optimisation steps.
+    pub steps: u64,
+    /// Batches of a step.
+    pub accumulation: usize,
+    /// How often each row comes.
+    pub epochs: f64,
+    /// Positions of all batches of all steps, padding counted; coupled rows count once.
+    pub positions: u64,
+    /// Words of the network's vocabulary.
+    pub words: usize,
+    /// Parameters that are trained.
+    pub parameters: usize,
+    /// How much memory it takes.
+    pub memory: MemoryEstimate,
+    /// The checkpoint from which the run goes on.
+    pub goes_on_from: Option<PathBuf>,
+}
+
+/// What batches hold on average.
+struct Filling {
+    tokens: f64,
+    positions: f64,
+    per_epoch: f64,
+}
+
+impl Recipe {
+    /// The dry run: reads and tokenises the data, counts, and looks for a checkpoint. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`Recipe::run`], as far as files, sizes and settings go.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        self.check()?;
+        self.plan_of(&self.material()?)
+    }
+
+    pub(super) fn plan_of(&self, material: &Material) -> Result<Plan, Error> {
+        let rows = || material.parts.iter().flat_map(|part| &part.rows);
+        let longest = rows().map(crate::core::Sequence::len).max().unwrap_or(0);
+        let (steps, accumulation) = (self.train.steps, self.batch.accumulation);
+        let batches = (steps * accumulation as u64) as f64;
+        let mut data = material.batches(self.batch_size(), self.train.seed)?;
+        let filling = filling(&mut data, rows().count(), batches as u64)?;
+        let (trained, frozen) = self.parameters(&material.config)?;
+        let sizes = Sizes { config: &material.config, trained, frozen };
+        let memory = MemoryEstimate::of(self, &sizes, filling.positions.ceil() as usize, longest);
+        Ok(Plan {
+            stage: self.stage,
+            out: self.out.clone(),
+            records: rows().count(),
+            validation: material.valid.records.len(),
+            skipped: material.skipped,
+            dropped: material.dropped,
+            tokens: rows().map(|row| row.len() as u64).sum(),
+            padding: 1.0 - filling.tokens / filling.positions,
+            epoch_batches: filling.per_epoch,
+            steps,
+            accumulation,
+            epochs: batches / filling.per_epoch,
+            positions: (batches * filling.positions).round() as u64,
+            words: material.config.vocab_size,
+            parameters: trained,
+            memory,
+            goes_on_from: train::latest(self.out.join("checkpoints"))?.path,
+        })
+    }
+
+    /// How many parameters are trained, and how many are not.
+    fn parameters(&self, config: &EncoderConfig) -> Result<(usize, usize), Error> {
+        let encoder = config.param_counts().total();
+        if self.stage != Stage::Length {
+            return Ok((encoder, 0));
+        }
+        Ok((self.length_head(config).init(&Device::default())?.num_params(), encoder))
+    }
+
+    /// The head of the stage `length`.
+    pub(super) fn length_head(&self, config: &EncoderConfig) -> LengthHeadConfig {
+        LengthHeadConfig::of(config).with_classes(self.length.classes).with_dropout(self.length.dropout)
+    }
+}
+
+fn filling(data: &mut Data, rows: usize, batches: u64) -> Result<Filling, Error> {
+    if let Data::Batches(batches) = data {
+        let epoch = batches.epoch(0).try_fold((0, 0, 0), |(tokens, positions, n), batch| {
+            let batch = batch?;
+            let pad = batch.pad().iter().filter(|&&pad| pad).count();
+            let all = batch.rows() * batch.len();
+            Ok::<_, train::Error>((tokens + all - pad, positions + all, n + 1))
+        })?;
+        let n = f64::from(epoch.2);
+        return Ok(Filling { tokens: epoch.0 as f64 / n, positions: epoch.1 as f64 / n, per_epoch: n });
+    }
+    let looked_at = batches.clamp(1, LOOKED_AT);
+    let (mut tokens, mut positions, mut drawn) = (0, 0, 0);
+    for index in 0..looked_at {
+        let batch = data.batch(index)?;
+        let all = batch.rows() * batch.len();
+        tokens += all - batch.pad().iter().filter(|&&pad| pad).count();
+        positions += all;
+        drawn += batch.rows();
+    }
+    let n = looked_at as f64;
+    let per_epoch = rows as f64 * n / drawn as f64;
+    Ok(Filling { tokens: tokens as f64 / n, positions: positions as f64 / n, per_epoch })
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stage, out, records, validation, skipped, dropped, tokens, padding, .. } = self;
+        let Self { epoch_batches, steps, accumulation, epochs, positions, words, parameters, memory, .. } =
+            self;
+        writeln!(f, "stage       {}", stage.name())?;
+        write!(f, "data        {records} records to learn from, {validation} to validate on")?;
+        for (count, why) in [(skipped, "broken"), (dropped, "too long")] {
+            if *count > 0 {
+                write!(f, ", {count} left out as {why}")?;
+            }
+        }
+        writeln!(
+            f,
+            "\nepoch       {tokens} tokens in {epoch_batches:.0} batches, {:.1} % padding",
+            100.0 * padding
+        )?;
+        let per_step = *positions as f64 / *steps as f64;
+        writeln!(
+            f,
+            "steps       {steps} of {accumulation} batches, {per_step:.0} positions; {epochs:.2} epochs, {positions} positions in all"
+        )?;
+        writeln!(f, "network     {words} words, {parameters} parameters to train")?;
+        writeln!(f, "memory      {memory}")?;
+        writeln!(
+            f,
+            "writes      {}/{{recipe.toml, run.json, log.jsonl, samples.jsonl, README.md}}",
+            out.display()
+        )?;
+        write!(f, "            {}/{{tensorboard, checkpoints, plots, model}}/", out.display())?;
+        match &self.goes_on_from {
+            Some(path) => write!(f, "\ngoes on     from {}", path.display()),
+            None => Ok(()),
+        }
+    }
+}

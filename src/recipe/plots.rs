@@ -1,0 +1,62 @@
+//! Curves of a run, as SVG.
+
+use std::collections::BTreeSet;
+use std::error::Error as StdError;
+use std::fs;
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use super::Error;
+use super::folder::replace;
+use crate::train::Metrics;
+
+/// Draws loss, learning rate, gradient norm and each validation score into a folder. A curve of fewer than
+/// two points is not drawn.
+pub(super) fn draw(folder: &Path, log: &[Metrics]) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    let curve = |value: fn(&Metrics) -> f64| log.iter().map(|line| (line.step as f64, value(line))).collect();
+    one(folder, "loss", curve(|line| line.loss))?;
+    one(folder, "learning_rate", curve(|line| line.lr))?;
+    one(folder, "gradient_norm", curve(|line| line.grad_norm))?;
+    let names: BTreeSet<&String> = log.iter().flat_map(|line| line.validation.keys()).collect();
+    for name in names {
+        let points = log.iter().filter_map(|line| Some((line.step as f64, *line.validation.get(name)?)));
+        one(folder, &format!("validation_{name}"), points.collect())?;
+    }
+    Ok(())
+}
+
+fn one(folder: &Path, name: &str, points: Vec<(f64, f64)>) -> Result<(), Error> {
+    if points.len() < 2 {
+        return Ok(());
+    }
+    let path = folder.join(format!("{name}.svg"));
+    let svg =
+        svg(name, points).map_err(|error| Error::Plot { path: path.clone(), reason: error.to_string() })?;
+    replace(&path, svg.as_bytes())
+}
+
+fn svg(name: &str, points: Vec<(f64, f64)>) -> Result<String, Box<dyn StdError>> {
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (640, 360)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let last = points.last().map_or(1.0, |point| point.0);
+        let top = points.iter().map(|point| point.1).fold(0.0, f64::max);
+        let top = if top > 0.0 { top * 1.05 } else { 1.0 };
+        let mut chart = ChartBuilder::on(&root)
+            .caption(name.replace('_', " "), ("sans-serif", 18))
+            .margin(12)
+            .x_label_area_size(34)
+            .y_label_area_size(64)
+            .build_cartesian_2d(0.0..last, 0.0..top)?;
+        let number = |value: &f64| {
+            if value.abs() < 0.01 && *value != 0.0 { format!("{value:.1e}") } else { format!("{value}") }
+        };
+        chart.configure_mesh().x_desc("step").light_line_style(WHITE).y_label_formatter(&number).draw()?;
+        chart.draw_series(LineSeries::new(points, BLUE.stroke_width(2)))?;
+        root.present()?;
+    }
+    Ok(svg)
+}

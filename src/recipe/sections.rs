@@ -1,0 +1,301 @@
+//! The sections of a recipe, field by field.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::choices::{
+    BrokenChoice, CutChoice, DecayChoice, FormChoice, FormatChoice, LengthChoice, MetricChoice,
+    MissingChoice, NoiseChoice, TakeChoice, WarmupChoice, WeightingChoice,
+};
+
+/// `[model]`: a folder, or the sizes of a new network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelSection {
+    /// Hugging Face folder of an encoder, or the `model/` of another run.
+    pub folder: Option<PathBuf>,
+    /// What becomes of weights that the folder lacks.
+    pub missing: MissingChoice,
+    /// A `tokenizer.json`; the folder's if left out.
+    pub tokenizer: Option<PathBuf>,
+    /// Dropout while training; the folder's, or 0.1 for a new network, if left out.
+    pub dropout: Option<f64>,
+    /// Cuts the vocabulary down to the words of the training data.
+    pub trim: bool,
+    /// Sizes of a new network.
+    pub new: Option<NewModel>,
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        let missing = MissingChoice::Refuse;
+        Self { folder: None, missing, tokenizer: None, dropout: None, trim: false, new: None }
+    }
+}
+
+/// `[model.new]`: a BERT with new weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewModel {
+    /// Width.
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Attention heads a layer.
+    pub heads: usize,
+    /// Inner width of the feed-forward layers; 4 times the width if left out.
+    pub inner: Option<usize>,
+    /// Most tokens of a row.
+    pub positions: usize,
+}
+
+impl Default for NewModel {
+    fn default() -> Self {
+        Self { hidden: 128, layers: 3, heads: 4, inner: None, positions: 512 }
+    }
+}
+
+/// `[data]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSection {
+    /// Most tokens of a row, BOS and EOS counted; what the network takes if left out.
+    pub limit: Option<usize>,
+    /// What becomes of longer ones.
+    pub cut: CutChoice,
+    /// What a broken record does.
+    pub on_broken: BrokenChoice,
+    /// Which tokens may become noise; `all` for the stage `mlm` and `response` for others if left out.
+    pub noise: Option<NoiseChoice>,
+    /// Share of the training records, evenly spaced, that are held out for validation; without `valid` alone.
+    pub held_out: f64,
+    /// What is learnt from: `[[data.files]]`, one or more.
+    pub files: Vec<FileSection>,
+    /// What is validated on: `[data.valid]`.
+    pub valid: Option<FileSection>,
+}
+
+impl Default for DataSection {
+    fn default() -> Self {
+        Self {
+            limit: None,
+            cut: CutChoice::PromptLeft,
+            on_broken: BrokenChoice::Stop,
+            noise: None,
+            held_out: 0.0,
+            files: Vec::new(),
+            valid: None,
+        }
+    }
+}
+
+/// `[[data.files]]` and `[data.valid]`: a file, and how prompt and response are made of its records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSection {
+    /// The file.
+    pub path: PathBuf,
+    /// How it holds its records.
+    #[serde(default = "tsv")]
+    pub format: FormatChoice,
+    /// Names of a TSV file's two columns, for templates.
+    #[serde(default = "columns")]
+    pub columns: [String; 2],
+    /// Template of the prompt, such as `"German: {source}\nEnglish:"`, over columns or JSON fields.
+    pub prompt: Option<String>,
+    /// Template of the response.
+    pub response: Option<String>,
+    /// One of the paper's prompts, instead of templates.
+    pub form: Option<FormChoice>,
+    /// How often a sample comes from this file, in proportion to the others; all or none of the files.
+    pub weight: Option<f64>,
+}
+
+fn tsv() -> FormatChoice {
+    FormatChoice::Tsv
+}
+
+fn columns() -> [String; 2] {
+    ["prompt".to_owned(), "response".to_owned()]
+}
+
+/// `[batch]`: a batch is of so many sequences or so many tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchSection {
+    /// Sequences of a batch; a mixture needs it.
+    pub sequences: Option<usize>,
+    /// At most this many tokens of a batch, padding counted; 4096 if both are left out.
+    pub tokens: Option<usize>,
+    /// Batches of a step; their gradients are averaged.
+    pub accumulation: usize,
+    /// Batches worked on at once; 0 for as many as there are processors.
+    pub threads: usize,
+}
+
+impl Default for BatchSection {
+    fn default() -> Self {
+        Self { sequences: None, tokens: None, accumulation: 1, threads: 0 }
+    }
+}
+
+/// `[train]`; the paper's numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainSection {
+    /// Names all random draws.
+    pub seed: u64,
+    /// Optimisation steps.
+    pub steps: u64,
+    /// Highest learning rate.
+    pub lr: f64,
+    /// How it is reached.
+    pub warmup: WarmupChoice,
+    /// In so many steps; 1 % of all if left out.
+    pub warmup_steps: Option<u64>,
+    /// How it is left.
+    pub decay: DecayChoice,
+    /// The last rate as a part of the highest, for `cosine` and `linear`.
+    pub floor: f64,
+    /// Greatest global norm of a gradient; 0 for any.
+    pub clip: f64,
+    /// Part of the weights lost each step, per unit of learning rate.
+    pub weight_decay: f64,
+    /// Decay of the mean of the gradient.
+    pub beta1: f64,
+    /// Decay of the mean of its square.
+    pub beta2: f64,
+    /// Added to the root of the latter.
+    pub eps: f64,
+    /// Decay of a moving average of the parameters, which is then what is validated and left; 0 for none.
+    pub ema: f64,
+    /// Share of the target that is spread over the vocabulary; the stage `diffusion` alone.
+    pub label_smoothing: f64,
+    /// Reads loss and gradient every so many steps.
+    pub log_every: u64,
+}
+
+impl Default for TrainSection {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            steps: 1000,
+            lr: 5e-5,
+            warmup: WarmupChoice::Logarithmic,
+            warmup_steps: None,
+            decay: DecayChoice::Constant,
+            floor: 0.0,
+            clip: 1.0,
+            weight_decay: 0.01,
+            beta1: 0.9,
+            beta2: 0.98,
+            eps: 1e-8,
+            ema: 0.0,
+            label_smoothing: 0.0,
+            log_every: 10,
+        }
+    }
+}
+
+/// `[mlm]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MlmSection {
+    /// Chance that a token is masked.
+    pub ratio: f64,
+}
+
+impl Default for MlmSection {
+    fn default() -> Self {
+        Self { ratio: 0.15 }
+    }
+}
+
+/// `[diffusion]`; the paper's numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiffusionSection {
+    /// Times of the forward process, T.
+    pub times: usize,
+    /// Weights of the loss over time.
+    pub weighting: WeightingChoice,
+    /// Noises each row at two times, the noise of the earlier a part of the later's.
+    pub coupled: bool,
+    /// Logits are made for so many noisy tokens at a time; 0 for all at once.
+    pub chunk: usize,
+}
+
+impl Default for DiffusionSection {
+    fn default() -> Self {
+        Self { times: 50, weighting: WeightingChoice::Linear, coupled: true, chunk: 0 }
+    }
+}
+
+/// `[length]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LengthSection {
+    /// The longest answer, in tokens.
+    pub classes: usize,
+    /// Dropout of the head.
+    pub dropout: f64,
+}
+
+impl Default for LengthSection {
+    fn default() -> Self {
+        Self { classes: 514, dropout: 0.1 }
+    }
+}
+
+/// `[validate]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ValidateSection {
+    /// Validates every so many steps and after the last; 0 for never.
+    pub every: u64,
+    /// On at most so many records, evenly spaced; 0 for all.
+    pub examples: usize,
+    /// What decides which network is best. The loss is always measured.
+    pub metric: MetricChoice,
+    /// Decoding steps of an answer.
+    pub steps: usize,
+    /// How long answers are.
+    pub lengths: LengthChoice,
+    /// Stops after so many validations without a better one; 0 for never.
+    pub patience: u64,
+    /// Answers of so many records are kept at each validation.
+    pub samples: usize,
+}
+
+impl Default for ValidateSection {
+    fn default() -> Self {
+        Self {
+            every: 500,
+            examples: 200,
+            metric: MetricChoice::Loss,
+            steps: 10,
+            lengths: LengthChoice::Reference,
+            patience: 0,
+            samples: 3,
+        }
+    }
+}
+
+/// `[checkpoints]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointSection {
+    /// Saves every so many steps and after the last.
+    pub every: u64,
+    /// Keeps so many, and the best.
+    pub keep: usize,
+    /// Which network becomes `model/`.
+    pub take: TakeChoice,
+}
+
+impl Default for CheckpointSection {
+    fn default() -> Self {
+        Self { every: 500, keep: 2, take: TakeChoice::Last }
+    }
+}

@@ -1,0 +1,76 @@
+//! From a recipe's words to the libraries' settings: the one place where they meet.
+
+use std::num::NonZero;
+
+use super::choices::{CutChoice, DecayChoice, Stage, WarmupChoice};
+use super::{NoiseChoice, Recipe};
+use crate::train::data::Cut;
+use crate::train::{AdamW, BatchSize, Decay, LrSchedule, TrainConfig, Warmup};
+
+/// Tokens of a batch, where a recipe names no size.
+const TOKENS: usize = 4096;
+
+impl Recipe {
+    /// How the trainer trains.
+    pub fn train_config(&self) -> TrainConfig {
+        let train = &self.train;
+        let warmup_steps = train.warmup_steps.unwrap_or(train.steps.div_ceil(100));
+        let warmup = match train.warmup {
+            WarmupChoice::None => Warmup::None,
+            WarmupChoice::Linear => Warmup::Linear(warmup_steps),
+            WarmupChoice::Logarithmic => Warmup::Logarithmic(warmup_steps.max(2)),
+        };
+        let (end, floor) = (train.steps, train.floor);
+        let decay = match train.decay {
+            DecayChoice::Constant => Decay::Constant,
+            DecayChoice::InverseSqrt => Decay::InverseSqrt,
+            DecayChoice::Cosine => Decay::Cosine { end, floor },
+            DecayChoice::Linear => Decay::Linear { end, floor },
+        };
+        let adamw = AdamW {
+            beta1: train.beta1,
+            beta2: train.beta2,
+            eps: train.eps,
+            weight_decay: train.weight_decay,
+        };
+        TrainConfig {
+            seed: train.seed,
+            accumulation: self.batch.accumulation,
+            lr: LrSchedule { peak: train.lr, warmup, decay },
+            adamw,
+            clip: (train.clip > 0.0).then_some(train.clip),
+            ema: (train.ema > 0.0).then_some(train.ema),
+            ..TrainConfig::paper(train.lr, train.steps)
+        }
+    }
+
+    /// How much goes into a batch.
+    pub fn batch_size(&self) -> BatchSize {
+        match (self.batch.sequences, self.batch.tokens) {
+            (Some(sequences), _) => BatchSize::Sequences(sequences),
+            (None, tokens) => BatchSize::Tokens(tokens.unwrap_or(TOKENS)),
+        }
+    }
+
+    /// Batches worked on at once.
+    pub fn threads(&self) -> usize {
+        match self.batch.threads {
+            0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+            threads => threads,
+        }
+    }
+
+    pub(super) fn cut(&self) -> Cut {
+        match self.data.cut {
+            CutChoice::PromptLeft => Cut::PromptLeft,
+            CutChoice::ResponseRight => Cut::ResponseRight,
+            CutChoice::Drop => Cut::Drop,
+            CutChoice::Refuse => Cut::Refuse,
+        }
+    }
+
+    pub(super) fn noise(&self) -> NoiseChoice {
+        let usual = if self.stage == Stage::Mlm { NoiseChoice::All } else { NoiseChoice::Response };
+        self.data.noise.unwrap_or(usual)
+    }
+}

@@ -1,0 +1,116 @@
+//! Between text and the ids of a network whose vocabulary may be trimmed.
+
+use std::path::{Path, PathBuf};
+
+use tokenizers::Tokenizer;
+
+use super::Error;
+use crate::core::{TokenId, Vocabulary};
+use crate::models::{self, IdMap};
+
+/// Name of the map in a folder whose vocabulary was trimmed.
+pub(super) const ID_MAP: &str = "id_map.json";
+const UNKNOWN: [&str; 4] = ["<unk>", "[UNK]", "<UNK>", "[unk]"];
+
+/// A tokenizer, and which of its ids a network knows.
+pub struct Text {
+    tokenizer: Tokenizer,
+    path: PathBuf,
+    map: Option<IdMap>,
+    vocabulary: Vocabulary,
+}
+
+impl Text {
+    /// The tokenizer in `path` for a network of `words` words, or of as many as the tokenizer has. `map` is
+    /// that of a trimmed network.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`]; [`Error::Models`] if it does not fit the network, or lacks a special token.
+    pub fn open(path: impl Into<PathBuf>, words: Option<usize>, map: Option<IdMap>) -> Result<Self, Error> {
+        let path = path.into();
+        let refused = |error: tokenizers::Error| {
+            let reason = format!("{}: {error}", path.display());
+            Error::Tokenizer { reason }
+        };
+        let mut tokenizer = Tokenizer::from_file(&path).map_err(refused)?;
+        // What a file says of padding and truncation is meant for other uses.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(refused)?;
+        let highest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
+        let vocabulary = match &map {
+            Some(map) => map.vocabulary(),
+            None => models::vocabulary(&tokenizer, words.unwrap_or(highest as usize + 1))?,
+        };
+        if map.is_none() && highest as usize >= vocabulary.size {
+            return Err(models::Error::TokenizerTooLarge { highest, vocab_size: vocabulary.size }.into());
+        }
+        if let (Some(words), Some(map)) = (words, &map)
+            && words != map.len()
+        {
+            let (expected, got) = (format!("a map of {words} words"), format!("{}", map.len()));
+            return Err(Error::OutOfRange { field: "model.folder", expected, got });
+        }
+        Ok(Self { tokenizer, path, map, vocabulary })
+    }
+
+    /// Size and special tokens of the network's vocabulary.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// Which words were kept, if the vocabulary was trimmed.
+    pub fn map(&self) -> Option<&IdMap> {
+        self.map.as_ref()
+    }
+
+    /// The file of the tokenizer.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps the words of `words`, full ids, alone.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] without an unknown word; [`Error::Models`] as [`IdMap::new`].
+    pub(super) fn trimmed(self, words: impl IntoIterator<Item = TokenId>) -> Result<Self, Error> {
+        let unknown = UNKNOWN.iter().find_map(|token| self.tokenizer.token_to_id(token));
+        let lacking = || Error::Tokenizer { reason: format!("it has none of {}", UNKNOWN.join(", ")) };
+        let map = IdMap::new(words, &self.vocabulary, unknown.ok_or_else(lacking)?)?;
+        Ok(Self { vocabulary: map.vocabulary(), map: Some(map), ..self })
+    }
+
+    /// The tokens of a text in the tokenizer's own ids, without special tokens around them.
+    pub(super) fn encode_full(&self, text: &str) -> Result<Vec<TokenId>, tokenizers::Error> {
+        Ok(self.tokenizer.encode_fast(text, false)?.get_ids().to_vec())
+    }
+
+    /// From the tokenizer's ids to the network's.
+    pub(super) fn trim(&self, full: Vec<TokenId>) -> Vec<TokenId> {
+        match &self.map {
+            Some(map) => map.trim(&full),
+            None => full,
+        }
+    }
+
+    /// The tokens of a text, without special tokens around them.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`].
+    pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        let full = self.encode_full(text).map_err(|error| Error::Tokenizer { reason: error.to_string() })?;
+        Ok(self.trim(full))
+    }
+
+    /// The text of some tokens, special ones left out.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`]; [`Error::Models`] for an id that the network has no row for.
+    pub fn decode(&self, ids: &[TokenId]) -> Result<String, Error> {
+        let ids: Vec<TokenId> = ids.iter().copied().filter(|&id| !self.vocabulary.is_special(id)).collect();
+        let full = match &self.map {
+            Some(map) => map.restore(&ids)?,
+            None => ids,
+        };
+        self.tokenizer.decode(&full, true).map_err(|error| Error::Tokenizer { reason: error.to_string() })
+    }
+}

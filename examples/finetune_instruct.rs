@@ -26,7 +26,11 @@ struct Options {
     common: stages::Common,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> std::process::ExitCode {
+    stages::report(run)
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let Options { common } = Options::parse();
     instruct::write()?;
     println!("data        {} tasks written to {}", TASKS.len(), instruct::DATA);

@@ -45,7 +45,11 @@ struct Options {
     beam: usize,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> std::process::ExitCode {
+    stages::report(run)
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let recipe = options.common.recipe("examples/recipes/finetune_task.toml")?;
     let Some(done) = options.common.follow(&recipe)? else { return Ok(()) };

@@ -23,7 +23,11 @@ struct Options {
     common: stages::Common,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::process::ExitCode {
+    stages::report(run)
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let Options { common } = Options::parse();
     common.follow(&common.recipe("examples/recipes/pretrain_mlm.toml")?)?;
     Ok(())

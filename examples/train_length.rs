@@ -28,7 +28,11 @@ struct Options {
     prompts: Vec<String>,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::process::ExitCode {
+    stages::report(run)
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let Options { common, model, prompts } = Options::parse();
     let mut recipe = common.recipe("examples/recipes/length.toml")?;
     if model.is_some() {

@@ -40,41 +40,37 @@ pub(crate) struct Question {
 pub(crate) const TASKS: &[Task] = &[
     Task {
         name: "first_letter",
-        wordings: &["First letter of {word}?", "{word}: its first letter is", "How does {word} begin?"],
-        held_out: Some("Say the first letter of {word}."),
+        wordings: &["{word}: first letter?", "{word} begins with"],
+        held_out: Some("{word} starts with"),
         answer: |word, _| word.chars().take(1).collect(),
     },
     Task {
         name: "last_letter",
-        wordings: &["Last letter of {word}?", "{word}: its last letter is", "How does {word} end?"],
+        wordings: &["{word}: last letter?", "{word} ends in"],
         held_out: None,
         answer: |word, _| word.chars().last().into_iter().collect(),
     },
     Task {
         name: "length",
-        wordings: &[
-            "How many letters has {word}?",
-            "Count the letters of {word}.",
-            "{word}: number of letters",
-        ],
+        wordings: &["{word}: how many letters?", "{word} has how many letters?"],
         held_out: None,
         answer: |word, _| word.chars().count().to_string(),
     },
     Task {
         name: "capitals",
-        wordings: &["Write {word} in capitals.", "{word} in upper case", "Capitals: {word}"],
+        wordings: &["{word} in capitals?", "{word}: upper case"],
         held_out: None,
         answer: |word, _| word.to_uppercase(),
     },
     Task {
         name: "backwards",
-        wordings: &["Spell {word} backwards.", "{word} in reverse", "Reverse: {word}"],
+        wordings: &["{word} backwards?", "{word}: in reverse"],
         held_out: None,
         answer: |word, _| word.chars().rev().collect(),
     },
     Task {
         name: "sound",
-        wordings: &["How is {word} pronounced?", "Pronounce {word}.", "{word} sounds like"],
+        wordings: &["{word}: how is it said?", "{word} sounds like"],
         held_out: None,
         answer: |_, sound| sound.to_owned(),
     },

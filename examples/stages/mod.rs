@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -12,6 +13,18 @@ use dlm::recipe::{Done, Recipe};
 /// the kernel.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs an example, and says what went wrong in words, causes included.
+pub(crate) fn report(run: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
+}
 
 /// What the command line may change of a recipe.
 #[derive(Args)]

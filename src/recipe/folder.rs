@@ -128,10 +128,10 @@ fn card(recipe: &Recipe, plan: &Plan, summary: &Summary, scores: &[(&String, &f6
         row("training loss", format!("{loss:.4}, mean since the last reading"));
     }
     for (name, value) in scores {
-        row(name, format!("{value:.4} on {} validation records", plan.validation));
+        row(&format!("validation {name}"), format!("{value:.4} on {} records", plan.validation));
     }
     if let Some((step, value)) = summary.best {
-        row("best", format!("{value:.4} after step {step}"));
+        row("best validation", format!("{value:.4} after step {step}"));
     }
     let _ = write!(card, "\n## Loading it\n\n{}\n\n", loading(recipe));
     let _ = write!(card, "The licence of the data and of the network it came from hold for it too.\n\n");

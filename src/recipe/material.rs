@@ -175,6 +175,19 @@ fn question(example: &Example, vocabulary: &Vocabulary) -> Sequence {
 }
 
 impl Material {
+    /// How many bytes texts, tokens and rows take, the rows twice: here and in the batches.
+    pub(super) fn bytes(&self) -> u64 {
+        let row = |row: &Sequence| 2 * (size_of::<Sequence>() + row.len() * (size_of::<TokenId>() + 1));
+        let part = |part: &Part| {
+            let texts: usize = part.records.iter().map(|r| r.prompt.len() + r.response.len()).sum();
+            let tokens: usize = part.examples.iter().map(|e| e.prompt.len() + e.response.len()).sum();
+            let each = size_of::<Record>() + size_of::<Example>();
+            let rows: usize = part.rows.iter().map(row).sum();
+            texts + tokens * size_of::<TokenId>() + part.records.len() * each + rows
+        };
+        self.parts.iter().chain([&self.valid]).map(part).sum::<usize>() as u64
+    }
+
     /// The training data in batches.
     pub(super) fn batches(&self, size: BatchSize, seed: u64) -> Result<Data, Error> {
         let vocabulary = *self.text.vocabulary();

@@ -81,7 +81,7 @@ impl Recipe {
         let mut data = material.batches(self.batch_size(), self.train.seed)?;
         let filling = filling(&mut data, rows().count(), batches as u64)?;
         let (trained, frozen) = self.parameters(&material.config)?;
-        let sizes = Sizes { config: &material.config, trained, frozen };
+        let sizes = Sizes { config: &material.config, trained, frozen, data: material.bytes() };
         let memory = MemoryEstimate::of(self, &sizes, filling.positions.ceil() as usize, longest);
         Ok(Plan {
             stage: self.stage,

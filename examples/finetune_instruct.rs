@@ -2,8 +2,8 @@
 //! weighted mixture, and is asked about unseen words, and in one wording that it has never seen.
 //!
 //! ```sh
-//! cargo run --release --example finetune_instruct           # about a minute; the numbers are of a toy
-//! cargo run --release --example finetune_instruct -- --steps 4000
+//! cargo run --release --example finetune_instruct           # under a minute; the numbers are of a toy
+//! cargo run --release --example finetune_instruct -- --steps 10000
 //! ```
 //!
 //! The questions are made of the CMU Pronouncing Dictionary and written into `out/instruct-data` first.
@@ -16,7 +16,8 @@ mod stages;
 use std::error::Error;
 
 use clap::Parser;
-use dlm::recipe::{Answerer, Done, MetricChoice, Recipe};
+use dlm::evaluate::Metric;
+use dlm::recipe::{Answerer, Done, Recipe};
 use instruct::{Question, TASKS};
 
 /// Finetunes a network on instructions.
@@ -55,8 +56,8 @@ fn measure(recipe: &Recipe, done: &Done, name: &str, questions: &[Question]) -> 
     let lengths = lengths.collect::<Result<Vec<_>, dlm::recipe::Error>>()?;
     let answerer = Answerer { text: &done.text, steps: recipe.validate.steps, threads: recipe.threads() };
     let answers = answerer.answer(&done.encoder, &prompts, &lengths)?;
-    let references: Vec<&str> = questions.iter().map(|question| question.targets.as_str()).collect();
-    let score = MetricChoice::ExactMatch.score(&answers, &references).unwrap_or_default();
+    let references: Vec<String> = questions.iter().map(|question| question.targets.clone()).collect();
+    let score = "accuracy".parse::<Metric>()?.of_answers(&answers, &references).unwrap_or_default();
     println!("{name:<36} {score:.2}   {} -> {}", first.inputs, answers[0]);
     Ok(())
 }

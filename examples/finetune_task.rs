@@ -111,13 +111,13 @@ impl Test {
         for (record, answer) in self.records.iter().zip(&answers).take(3) {
             println!("   {}\n     -> {answer}\n     == {}", record.prompt, record.response);
         }
-        let references: Vec<&str> = self.records.iter().map(|record| record.response.as_str()).collect();
+        let references: Vec<String> = self.records.iter().map(|record| record.response.clone()).collect();
         let metric = match recipe.validate.metric {
-            MetricChoice::Loss => MetricChoice::ExactMatch,
-            metric => metric,
+            MetricChoice::Of(metric) => metric,
+            _ => "accuracy".parse()?,
         };
-        let score = metric.score(&answers, &references).ok_or("the metric needs no answers")?;
-        println!("test        {metric:?} {score:.4} on {} records, {name} lengths", answers.len());
+        let score = metric.of_answers(&answers, &references).ok_or("the metric needs no answers")?;
+        println!("test        {metric} {score:.4} on {} records, {name} lengths", answers.len());
         Ok(score)
     }
 }

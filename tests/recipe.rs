@@ -195,6 +195,8 @@ fn what_is_wrong_is_named_with_its_line_and_what_would_be_right() {
         "recipe:4: data.cut: expected one of \"prompt-left\", \"response-right\", \"drop\", \"refuse\", \
          got \"promt-left\"; did you mean \"prompt-left\"?"
     );
+    let blue = with("[validate]\nmetric = \"blue\"\n");
+    assert!(blue.starts_with("recipe:4: validate.metric: ") && blue.contains("`bleu`"), "{blue}");
     assert_eq!(refused("out = \"o\"\n"), "recipe:1: the field stage is missing");
     assert!(with("[train\n").starts_with("recipe:3: "), "{}", with("[train\n"));
 }
@@ -293,7 +295,7 @@ fn whole(out: &Path) {
     ] {
         assert!(out.join(file).is_file(), "{file}");
     }
-    for plot in ["loss", "learning_rate", "gradient_norm", "validation_loss", "validation_word_error_rate"] {
+    for plot in ["loss", "learning_rate", "gradient_norm", "validation_loss", "validation_metric"] {
         assert!(
             fs::read_to_string(out.join(format!("plots/{plot}.svg"))).unwrap().ends_with("</svg>\n"),
             "{plot}"

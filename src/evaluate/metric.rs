@@ -108,7 +108,7 @@ pub(super) struct Judged<'a> {
 
 impl Metric {
     /// Whether it needs the likelihood of the references.
-    pub(super) fn needs_likelihood(self) -> bool {
+    pub(crate) fn needs_likelihood(self) -> bool {
         matches!(self.0, Kind::BitsPerToken | Kind::PerplexityBound)
     }
 
@@ -151,6 +151,37 @@ impl Metric {
             Kind::BitsPerToken => likelihood(cases).map(|sum| sum.bits_per_token()),
             Kind::PerplexityBound => likelihood(cases).map(|sum| sum.perplexity_bound()),
         }
+    }
+
+    /// The value of answers, each beside one reference; `None` for a metric of likelihoods, and without an
+    /// answer.
+    ///
+    /// # Example
+    /// ```
+    /// use dlm::evaluate::Metric;
+    /// let (answers, references) = (["AA B".to_owned(), "C".into()], ["AA D".to_owned(), "C".into()]);
+    /// assert_eq!("accuracy".parse::<Metric>()?.of_answers(&answers, &references), Some(0.5));
+    /// # Ok::<(), dlm::evaluate::Error>(())
+    /// ```
+    pub fn of_answers(self, answers: &[String], references: &[String]) -> Option<f64> {
+        let judged = |(answer, reference)| {
+            let references = std::slice::from_ref(reference);
+            Judged { answer, references, likelihood: None }
+        };
+        let cases: Vec<Judged<'_>> = answers.iter().map(String::as_str).zip(references).map(judged).collect();
+        if self.needs_likelihood() { None } else { self.score(&cases) }
+    }
+
+    /// Whether less of it is better.
+    pub fn lower_is_better(self) -> bool {
+        matches!(
+            self.0,
+            Kind::WordErrorRate
+                | Kind::CharacterErrorRate
+                | Kind::SelfBleu
+                | Kind::BitsPerToken
+                | Kind::PerplexityBound
+        )
     }
 
     /// What was computed, for a report; `references` is how many a case has, `var` if that varies.

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::choices::{LengthChoice, MetricChoice};
+use super::choices::LengthChoice;
 use super::{Error, Text};
 use crate::core::TokenId;
 use crate::models::Encoder;
 use crate::sampling::wrap::Threads;
 use crate::sampling::{Route, length, reverse, uniform};
-use crate::train::Better;
 use crate::train::data::Example;
-use crate::train::metrics::{Bleu, Chrf, Rouge, error_rate, exact_match, rouge, rouge_mean};
 
 /// Prompts of one pass.
 const AT_ONCE: usize = 50;
@@ -83,52 +81,6 @@ impl LengthTable {
     }
 }
 
-impl MetricChoice {
-    /// What a log calls it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Loss => "loss",
-            Self::Bleu => "bleu",
-            Self::BleuLowercase => "bleu_lowercase",
-            Self::Chrf => "chrf",
-            Self::RougeL => "rouge_l",
-            Self::ExactMatch => "exact_match",
-            Self::WordErrorRate => "word_error_rate",
-        }
-    }
-
-    pub(super) fn better(self) -> Better {
-        match self {
-            Self::Loss | Self::WordErrorRate => Better::Lower,
-            _ => Better::Higher,
-        }
-    }
-
-    /// The score of answers beside their references; `None` for the loss, which needs none.
-    pub fn score(self, answers: &[String], references: &[&str]) -> Option<f64> {
-        let pairs = || answers.iter().map(String::as_str).zip(references.iter().copied());
-        match self {
-            Self::Loss => None,
-            Self::Bleu => Some(Bleu::default().corpus(pairs()).score),
-            Self::BleuLowercase => Some(Bleu { lowercase: true, ..Bleu::default() }.corpus(pairs()).score),
-            Self::Chrf => Some(Chrf::default().corpus(pairs())),
-            Self::RougeL => {
-                let scores = pairs().map(|(answer, reference)| rouge(Rouge::L, answer, reference));
-                Some(rouge_mean(scores).map_or(0.0, |mean| mean.f1))
-            }
-            Self::ExactMatch => {
-                exact_match(pairs().map(|(answer, reference)| (answer.trim(), reference.trim())))
-            }
-            Self::WordErrorRate => {
-                let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-                let pairs: Vec<_> =
-                    pairs().map(|(answer, reference)| (words(answer), words(reference))).collect();
-                Some(error_rate(pairs.iter().map(|(a, b)| (a.as_slice(), b.as_slice()))).rate())
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,15 +98,5 @@ mod tests {
         assert_eq!(table.lengths(LengthChoice::Frequent, &asked, 12), [[4]]);
         assert_eq!(table.lengths(LengthChoice::Reference, &asked, 12), [[1]]);
         assert_eq!(LengthTable::new([].iter()).at(3), 1);
-    }
-
-    #[test]
-    fn a_metric_judges_texts() {
-        let answers = ["AA B".to_owned(), "C".to_owned()];
-        let score = |metric: MetricChoice| metric.score(&answers, &["AA D", "C"]);
-        assert_eq!(score(MetricChoice::ExactMatch), Some(0.5));
-        assert_eq!(score(MetricChoice::WordErrorRate), Some(1.0 / 3.0));
-        assert_eq!(score(MetricChoice::Loss), None);
-        assert_eq!(MetricChoice::RougeL.score(&answers[1..], &["C"]), Some(1.0));
     }
 }

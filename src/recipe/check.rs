@@ -129,6 +129,14 @@ impl Recipe {
         require(validate.steps > 0, "validate.steps", "at least 1", 0)?;
         require(self.checkpoints.every > 0, "checkpoints.every", "at least 1", 0)?;
         require(self.checkpoints.keep > 0, "checkpoints.keep", "at least 1", 0)?;
+        if let MetricChoice::Of(metric) = validate.metric {
+            require(
+                !metric.needs_likelihood(),
+                "validate.metric",
+                "\"loss\" or a metric of answers",
+                metric,
+            )?;
+        }
         if self.stage == Stage::Length {
             let loss = validate.metric == MetricChoice::Loss;
             require(loss, "validate.metric", "\"loss\" in the stage length", "another")?;

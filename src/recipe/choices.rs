@@ -1,6 +1,10 @@
 //! What a recipe chooses by name.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+use crate::evaluate::{self, Metric};
 
 /// Fields of TOML are lower-case words with hyphens.
 macro_rules! choice {
@@ -151,23 +155,37 @@ choice! {
     }
 }
 
-choice! {
-    /// What a validation is judged by.
-    MetricChoice {
-        /// The stage's loss.
-        Loss,
-        /// BLEU as sacreBLEU's 13a, in percent.
-        Bleu,
-        /// The same, lower-cased.
-        BleuLowercase,
-        /// chrF, in percent.
-        Chrf,
-        /// ROUGE-L's F as rouge-score's, in [0, 1].
-        RougeL,
-        /// Share of equal texts.
-        ExactMatch,
-        /// Edits over the reference's words.
-        WordErrorRate,
+/// What a validation is judged by: `loss`, or any [`Metric`] by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
+pub enum MetricChoice {
+    /// The stage's loss.
+    Loss,
+    /// A metric of answers.
+    Of(Metric),
+}
+
+impl TryFrom<String> for MetricChoice {
+    type Error = evaluate::Error;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        if name == "loss" { Ok(Self::Loss) } else { name.parse().map(Self::Of) }
+    }
+}
+
+impl From<MetricChoice> for String {
+    fn from(choice: MetricChoice) -> Self {
+        choice.to_string()
+    }
+}
+
+impl fmt::Display for MetricChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loss => write!(f, "loss"),
+            Self::Of(metric) => write!(f, "{metric}"),
+        }
     }
 }
 

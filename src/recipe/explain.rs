@@ -1,6 +1,7 @@
 //! What is wrong with a recipe's text, in the recipe's own words.
 
 use super::Error;
+use crate::train::metrics::edit_distance;
 
 /// Of serde's complaint: where it is, which field it is about, and what would have been right.
 pub(super) fn explain(name: &str, text: &str, error: &toml::de::Error) -> Error {
@@ -31,7 +32,9 @@ pub(super) fn explain(name: &str, text: &str, error: &toml::de::Error) -> Error 
         let (expected, got) = (plainly(expected), got.to_owned());
         return Error::Value { place, field: named(&key), expected, got };
     }
-    Error::Syntax { place, reason: message.to_owned() }
+    // A value's own complaint.
+    let reason = if key.is_empty() { message.to_owned() } else { format!("{}: {message}", named(&key)) };
+    Error::Syntax { place, reason }
 }
 
 /// The section and the key of the line that holds a byte of the text; a header's own are its parent and its
@@ -56,7 +59,7 @@ fn header(line: &str) -> Option<&str> {
 
 /// The known name that a mistyped one stands for, if one is near.
 fn nearest<'a>(got: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |known: &str| strsim::damerau_levenshtein(got, known);
+    let distance = |known: &str| edit_distance(got.as_bytes(), known.as_bytes());
     let near = known.iter().copied().min_by_key(|known| distance(known))?;
     (distance(near) <= 2.max(got.chars().count() / 3)).then_some(near)
 }

@@ -80,8 +80,7 @@ impl Recipe {
         let mut hooks = self.hooks();
         if let Some(judge) = &judge {
             let every = self.validate.every;
-            hooks = hooks
-                .validate(every, self.validate.metric.better(), |model: &Encoder, _| judge.scores(model));
+            hooks = hooks.validate(every, self.better(), |model: &Encoder, _| judge.scores(model));
             if self.validate.samples > 0 {
                 let write = |model: &Encoder, step| judge.samples(model, step);
                 hooks = hooks.samples(self.out.join("samples.jsonl"), write);
@@ -108,6 +107,14 @@ impl Recipe {
         let head = trainer.evaluated();
         drop(trainer);
         Ok((encoder.valid(), Some(head), summary))
+    }
+
+    /// Which of two validations is better.
+    fn better(&self) -> Better {
+        match self.validate.metric {
+            MetricChoice::Of(metric) if !metric.lower_is_better() => Better::Higher,
+            _ => Better::Lower,
+        }
     }
 
     /// What every stage does between steps.
@@ -140,6 +147,9 @@ impl Recipe {
     }
 }
 
+/// What logs call the score of the metric that the recipe names.
+const METRIC: &str = "metric";
+
 /// What a validation of an encoder looks at.
 struct Judge<'a> {
     recipe: &'a Recipe,
@@ -169,14 +179,13 @@ impl<'a> Judge<'a> {
     fn scores(&self, model: &Encoder) -> Result<Vec<(&'static str, f64)>, Foreign> {
         let seed = self.recipe.train.seed;
         let loss = validation_loss(model, &self.objective, self.batches.epoch(0), seed)?;
-        let mut scores = vec![(MetricChoice::Loss.name(), loss)];
-        let metric = self.recipe.validate.metric;
-        if metric != MetricChoice::Loss {
+        let mut scores = vec![("loss", loss)];
+        if let MetricChoice::Of(metric) = self.recipe.validate.metric {
             let answers = self.answers(model, self.lengths.len())?;
-            let references = self.material.valid.records.iter().map(|record| record.response.as_str());
-            let score = metric.score(&answers, &references.collect::<Vec<_>>());
+            let references = self.material.valid.records.iter().map(|record| record.response.clone());
+            let score = metric.of_answers(&answers, &references.collect::<Vec<_>>());
             // The first score decides which network is best.
-            scores.splice(0..0, score.map(|score| (metric.name(), score)));
+            scores.splice(0..0, score.map(|score| (METRIC, score)));
         }
         Ok(scores)
     }

@@ -256,7 +256,8 @@ pub struct ValidateSection {
     pub every: u64,
     /// On at most so many records, evenly spaced; 0 for all.
     pub examples: usize,
-    /// What decides which network is best. The loss is always measured.
+    /// What decides which network is best; logs call its score `metric`. The loss is always measured. The
+    /// stage `length` is judged by how far its lengths are off.
     pub metric: MetricChoice,
     /// Decoding steps of an answer.
     pub steps: usize,

@@ -125,6 +125,7 @@ fn learn(
     let device = Device::default().autodiff();
     let config = EncoderConfig::new(task.vocabulary.size, options.width, options.layers, 4)
         .with_max_position_embeddings(task.tokens() + 2)
+        .with_initializer_range((options.width as f64).sqrt().recip())
         .with_dropout(0.0);
     println!(
         "\n{name}: {} parameters, {} steps of {} graphs",

@@ -1,6 +1,7 @@
 """What the peer scripts share: the input, the clock and the line they print."""
 
 import json
+import resource
 import statistics
 import time
 
@@ -27,7 +28,20 @@ def median_ms(work, runs=10, seconds=3.0):
     return statistics.median(times) * 1e3, len(times)
 
 
-def report(name, batch, length, work, check):
+def peak_mib():
+    """The most memory this process has had (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+BEFORE = peak_mib()
+
+
+def wanted(name, batch, length, case):
+    return case in f"{name}/{batch}x{length}"
+
+
+def report(name, batch, length, work, check, case=""):
     ms, runs = median_ms(work)
-    print(json.dumps({"peer": "pytorch", "name": name, "batch": batch, "len": length, "median_ms": round(ms, 3), "threads": torch.get_num_threads(),
+    peak = peak_mib() - BEFORE if case else None
+    print(json.dumps({"peak_mib": peak, "peer": "pytorch", "name": name, "batch": batch, "len": length, "median_ms": round(ms, 3), "threads": torch.get_num_threads(),
                       "runs": runs, "check": check, "version": torch.__version__}), flush=True)

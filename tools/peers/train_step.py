@@ -4,7 +4,7 @@ The input is timing.input_ids with every odd column masked; the head runs at mas
 is sum(2 CE) / (batch * length), the diffusion loss at t = 1/2. AdamW is PyTorch's fused one (1e-4, betas
 0.9 and 0.98, decay 0.01). `check` is the loss before the first step. One JSON line a case.
 
-    python3 tools/peers/train_step.py FOLDER [THREADS] >> pytorch.jsonl
+    python3 tools/peers/train_step.py FOLDER [THREADS [CASE]] >> pytorch.jsonl
 """
 
 import pathlib
@@ -14,15 +14,17 @@ import torch
 import torch.nn.functional as F
 from transformers import BertForMaskedLM
 
-from timing import MASK, input_ids, report
+from timing import MASK, input_ids, report, wanted
 
 SHAPES = [(8, 64), (64, 24)]
 
 
-def main(root, threads="2"):
+def main(root, threads="2", case=""):
     torch.set_num_threads(int(threads))
     for folder in sorted(pathlib.Path(root).glob("encoder-*")):
         for batch, length in SHAPES:
+            if not wanted(f"train_step/{folder.name}", batch, length, case):
+                continue
             model = BertForMaskedLM.from_pretrained(folder).train()
             clean = input_ids(batch, length, model.config.vocab_size)
             masked = (torch.arange(length) % 2 == 1).expand(batch, length)
@@ -41,7 +43,7 @@ def main(root, threads="2"):
 
             with torch.no_grad():
                 check = loss().item()
-            report(f"train_step/{folder.name}", batch, length, step, check)
+            report(f"train_step/{folder.name}", batch, length, step, check, case)
 
 
 if __name__ == "__main__":

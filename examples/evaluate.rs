@@ -14,6 +14,7 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufWriter, IsTerminal};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::Parser;
@@ -42,8 +43,17 @@ struct Options {
     out: PathBuf,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let (pipeline, report) = Pipeline::load(&options.model, &Device::default())?;
     println!("{}: {report}", options.model.display());
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -15,6 +15,7 @@
 use std::error::Error;
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::Parser;
@@ -55,8 +56,17 @@ struct Options {
     quiet: bool,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut options = Options::parse();
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut options: Options) -> Result<(), Box<dyn Error>> {
     let (pipeline, report) = Pipeline::load(&options.model, &Device::default())?;
     eprintln!("{}: {report}", options.model.display());
     if let Some(temperature) = options.temperature {

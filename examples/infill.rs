@@ -15,6 +15,7 @@
 use std::error::Error;
 use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::Parser;
@@ -52,8 +53,17 @@ enum Piece<'a> {
     Gap(usize),
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let (pipeline, report) = Pipeline::load(&options.model, &Device::default())?;
     println!("{}: {report}", options.model.display());
 

@@ -45,7 +45,7 @@ pub enum Error {
         got: String,
     },
     /// A name that no metric or form has.
-    #[error("there is no {what} {got:?}; nearest is {nearest:?}, of {known}")]
+    #[error("there is no {what} `{got}`; did you mean `{nearest}`? There are {known}")]
     UnknownName {
         /// `metric` or `form`.
         what: &'static str,

@@ -109,7 +109,7 @@ impl Run {
         let source = move |index| Ok(parts[index as usize % parts.len()].clone());
         let device = model.device().autodiff();
         let device = if self.checkpointing { device.gradient_checkpointing() } else { device };
-        Ok(Trainer::new(model.fork(&device), objective, source, config)?.with_threads(threads()))
+        Ok(Trainer::new(model.fork(&device).train(), objective, source, config)?.with_threads(threads()))
     }
 
     fn wanted(&self, what: &str, folder: &Path, (rows, len): (usize, usize)) -> bool {

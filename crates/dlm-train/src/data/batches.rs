@@ -38,7 +38,7 @@ pub enum BatchSize {
     /// This many sequences, of any length. The last batch of an epoch may have fewer.
     Sequences(usize),
     /// At most this many tokens, prompt and padding counted: rows × longest row. Sequences of like
-    /// length share a batch, so there is little padding.
+    /// length share a batch, so there is little padding; see [`Batches::padding`].
     Tokens(usize),
 }
 
@@ -165,15 +165,26 @@ impl<R: Rows> Batches<R> {
         }
     }
 
-    /// Cuts rows of rising length into batches of at most `budget` padded tokens. Where the cuts fall
-    /// depends on lengths alone, so each epoch has as many batches.
+    /// Cuts rows of rising length into batches of at most `budget` padded tokens. A batch that is half full
+    /// ends before a row that would make more than a 25th of it padding.
+    ///
+    /// Where the cuts fall depends on lengths alone, so each epoch has as many batches.
     fn cut(&self, rows: &[usize], budget: usize) -> Vec<Vec<usize>> {
         let mut batches: Vec<Vec<usize>> = Vec::new();
+        let mut tokens = 0;
         for &row in rows {
             let len = self.rows.row_len(row);
-            match batches.last_mut() {
-                Some(batch) if (batch.len() + 1) * len <= budget => batch.push(row),
-                _ => batches.push(vec![row]),
+            let takes = |batch: &Vec<usize>| {
+                let positions = (batch.len() + 1) * len;
+                let padding = positions - (tokens + len);
+                positions <= budget && (2 * positions <= budget || 25 * padding <= positions)
+            };
+            if let Some(batch) = batches.last_mut().filter(|batch| takes(batch)) {
+                batch.push(row);
+                tokens += len;
+            } else {
+                batches.push(vec![row]);
+                tokens = len;
             }
         }
         batches

@@ -243,7 +243,7 @@ impl ParamCounts {
     }
 }
 
-fn require(
+pub(crate) fn require(
     holds: bool,
     field: &'static str,
     expected: &'static str,

@@ -61,6 +61,12 @@ pub enum Error {
         /// What its reader said.
         reason: String,
     },
+    /// No tokenizer could be made of the texts.
+    #[error("cannot train a tokenizer: {reason}")]
+    Tokenizer {
+        /// What the trainer said.
+        reason: String,
+    },
     /// Weights of the network that a checkpoint lacks.
     #[error("the checkpoint lacks {}", keys.join(", "))]
     Missing {

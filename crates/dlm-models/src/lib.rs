@@ -9,6 +9,7 @@ mod init;
 mod length;
 mod position;
 mod tokenizer;
+mod tokenizer_training;
 mod vocab;
 
 pub use attention::SelfAttention;
@@ -18,4 +19,5 @@ pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
 pub use tokenizer::vocabulary;
+pub use tokenizer_training::{Pieces, train_tokenizer};
 pub use vocab::IdMap;

@@ -35,7 +35,7 @@ pub enum Error {
     Record {
         /// The data file.
         path: PathBuf,
-        /// Line number, from 1.
+        /// Line number, from 1; of Parquet, the row's.
         line: usize,
         /// What a line should hold.
         expected: String,

@@ -50,7 +50,8 @@ pub(super) fn each_paragraph(
     block.map_or(Ok(()), |(first, text)| take(first, text))
 }
 
-/// Calls `take` on each JSON object: of an array, if the file begins with `[`, else of each line.
+/// Calls `take` on each JSON object: of an array, if the file begins with `[`, else of each line. A Parquet
+/// file, which begins with `PAR1`, has one for each of its rows.
 ///
 /// A line that is no object is `take`'s to judge. An array whose syntax is broken is an error, because
 /// nothing tells where the next object begins.
@@ -60,6 +61,9 @@ pub(super) fn each_object(
 ) -> Result<(), Error> {
     let mut reader = open(path)?;
     let start = reader.fill_buf().map_err(Error::io("read", path))?;
+    if start.starts_with(b"PAR1") {
+        return parquet_rows(path, reader, take);
+    }
     let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
     if start.trim_ascii_start().first() == Some(&b'[') {
         return elements(path, &rest(path, reader)?, take);
@@ -70,6 +74,21 @@ pub(super) fn each_object(
         });
         take(number, object)
     })
+}
+
+#[cfg(feature = "parquet")]
+fn parquet_rows(
+    path: &Path,
+    reader: BufReader<File>,
+    take: impl FnMut(usize, Result<Object, Complaint>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    crate::data::parquet::each_row(path, reader.into_inner(), take)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet_rows<T>(path: &Path, _: BufReader<File>, _: T) -> Result<(), Error> {
+    let complaint = ("JSON, or dlm-train built with its feature `parquet`", "a Parquet file");
+    Err(record(path, 1, (complaint.0.to_owned(), complaint.1.to_owned())))
 }
 
 /// The one JSON object that a file holds.

@@ -1,5 +1,5 @@
-//! From files to batches: [`Record`]s of text, [`Example`]s of tokens, sequences, [`Batches`] or a
-//! [`Mixture`].
+//! From files to batches: [`Record`]s of text, [`Example`]s of tokens, sequences in memory or in a [`Store`],
+//! [`Batches`], [`Packed`] rows or a [`Mixture`].
 
 mod batches;
 mod cache;
@@ -8,6 +8,8 @@ mod file;
 mod instruct;
 mod mixture;
 mod packed;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod positional;
 mod prompt;
 mod read;

@@ -13,7 +13,8 @@ use crate::error::Error;
 
 /// How a file holds its records.
 ///
-/// The JSON formats are a JSON object a line, or one array of objects.
+/// The JSON formats are a JSON object a line, one array of objects, or, with the feature `parquet`, the rows
+/// of a Parquet file, whose columns are the fields and whose row numbers stand for lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
@@ -134,8 +135,9 @@ impl<T> Loaded<T> {
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Record`], naming file and line, for a broken record, unless it is skipped, and
-/// always for a JSON array of broken syntax, because nothing tells where the next record begins, and for a
-/// task without its definition or instances.
+/// always for a JSON array of broken syntax or a broken Parquet file, because nothing tells where the next
+/// record begins, for Parquet in another codec than Snappy or gzip, and for a task without its definition or
+/// instances.
 ///
 /// # Example
 /// ```
@@ -177,7 +179,7 @@ pub fn read(path: impl AsRef<Path>, format: &Format, on_broken: OnBroken) -> Res
     Ok(loaded)
 }
 
-/// Reads the named fields of text of JSON objects, one a line or in one array.
+/// Reads the named fields of text of JSON objects: one a line, in one array, or rows of Parquet.
 ///
 /// # Errors
 /// As [`read`].

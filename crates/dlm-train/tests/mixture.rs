@@ -4,7 +4,7 @@ mod common;
 
 use common::{toy, vocabulary};
 use dlm_core::{Batch, Sequence, TokenId};
-use dlm_train::data::{BatchSource, FLAN_2022, Mixture, Origin, Pass, Source};
+use dlm_train::data::{BatchSource, FLAN_2022, Mixture, Origin, Pass, Source, TokenMixture};
 use dlm_train::{Diffusion, Error, TrainConfig, Trainer};
 use proptest::prelude::*;
 
@@ -206,4 +206,54 @@ fn what_cannot_be_drawn_from_is_refused_by_name() {
     let foreign = Source { rows: vec![Sequence::whole(vec![3, 99])], ..source("bad", 1.0, 1) };
     let got = new(vec![good(), foreign], 1);
     assert!(got.starts_with(&of("ids below 12, got row 0, position 1: token id 99")), "{got}");
+}
+
+/// The batches of a mixture of rows of 1 to 13 tokens, at most 40 tokens each.
+fn by_tokens(seed: u64) -> TokenMixture {
+    mixture(&[(3.0, 100), (1.0, 40), (0.5, 7)], 1, seed).by_tokens(40).expect("short rows")
+}
+
+#[test]
+fn token_batches_hold_each_sample_once_in_their_budget() {
+    let (mut batches, mut samples) = (by_tokens(4), mixture(&[(3.0, 100), (1.0, 40), (0.5, 7)], 1, 4));
+    let (mut seen, mut positions, mut tokens, mut index) = (Vec::new(), 0, 0, 0);
+    // Two windows: 16 384 samples.
+    while seen.len() < 16_384 {
+        let batch = batches.batch(index).expect("a batch");
+        assert!(batch.rows() * batch.len() <= 40);
+        positions += batch.rows() * batch.len();
+        tokens += batch.pad().iter().filter(|&&pad| !pad).count();
+        seen.extend((0..batch.rows()).map(|row| batch.key(row)));
+        if index % 500 == 0 {
+            let sample = samples.sample(batch.key(0)).expect("a sample");
+            assert_eq!(batch.ids()[..sample.len()], *sample.ids());
+        }
+        index += 1;
+    }
+    assert!(!seen.is_sorted());
+    seen.sort_unstable();
+    assert_eq!(seen, (0..16_384).collect::<Vec<u64>>());
+    assert!(tokens * 20 > positions * 19, "{tokens} of {positions}");
+}
+
+#[test]
+fn a_token_batch_depends_on_its_index_alone() {
+    let mut straight = by_tokens(4);
+    let straight: Vec<Batch> = (0..4000).map(|index| straight.batch(index).expect("a batch")).collect();
+    let mut other = by_tokens(4);
+    for index in [3999, 0, 2100, 2101, 17, 3000] {
+        assert_eq!(other.batch(index).expect("a batch"), straight[index as usize], "batch {index}");
+    }
+    assert_ne!(by_tokens(5).batch(0).expect("a batch"), straight[0]);
+    assert_ne!(by_tokens(5).fingerprint(), by_tokens(4).fingerprint());
+    assert_eq!(by_tokens(4).fingerprint(), other.fingerprint());
+}
+
+#[test]
+fn a_row_beyond_the_budget_is_refused_by_its_source() {
+    let refused = mixture(&[(1.0, 8), (1.0, 17)], 1, 0).by_tokens(2).expect_err("a row of 3");
+    assert_eq!(
+        refused.to_string(),
+        "source `1` of the mixture: expected rows of at most 2 tokens, got 3 in row 16"
+    );
 }

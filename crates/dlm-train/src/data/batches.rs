@@ -160,34 +160,9 @@ impl<R: Rows> Batches<R> {
             BatchSize::Sequences(n) => rows.chunks(n).map(<[usize]>::to_vec).collect(),
             BatchSize::Tokens(budget) => {
                 rows.sort_by_key(|&row| self.rows.row_len(row));
-                shuffled(self.cut(&rows, budget), rng.row(Purpose::Order, 1))
+                shuffled(cut(rows, |&row| self.rows.row_len(row), budget), rng.row(Purpose::Order, 1))
             }
         }
-    }
-
-    /// Cuts rows of rising length into batches of at most `budget` padded tokens. A batch that is half full
-    /// ends before a row that would make more than a 25th of it padding.
-    ///
-    /// Where the cuts fall depends on lengths alone, so each epoch has as many batches.
-    fn cut(&self, rows: &[usize], budget: usize) -> Vec<Vec<usize>> {
-        let mut batches: Vec<Vec<usize>> = Vec::new();
-        let mut tokens = 0;
-        for &row in rows {
-            let len = self.rows.row_len(row);
-            let takes = |batch: &Vec<usize>| {
-                let positions = (batch.len() + 1) * len;
-                let padding = positions - (tokens + len);
-                positions <= budget && (2 * positions <= budget || 25 * padding <= positions)
-            };
-            if let Some(batch) = batches.last_mut().filter(|batch| takes(batch)) {
-                batch.push(row);
-                tokens += len;
-            } else {
-                batches.push(vec![row]);
-                tokens = len;
-            }
-        }
-        batches
     }
 }
 
@@ -237,10 +212,56 @@ impl<T> Plan<T> {
     }
 }
 
+/// Cuts items of rising length into batches of at most `budget` padded tokens. A batch that is half full
+/// ends before an item that would make more than a 25th of it padding.
+///
+/// Where the cuts fall depends on lengths alone.
+pub(super) fn cut<T>(items: Vec<T>, len: impl Fn(&T) -> usize, budget: usize) -> Vec<Vec<T>> {
+    let mut batches: Vec<Vec<T>> = Vec::new();
+    let mut tokens = 0;
+    for item in items {
+        let len = len(&item);
+        let takes = |batch: &Vec<T>| {
+            let positions = (batch.len() + 1) * len;
+            let padding = positions - (tokens + len);
+            positions <= budget && (2 * positions <= budget || 25 * padding <= positions)
+        };
+        if let Some(batch) = batches.last_mut().filter(|batch| takes(batch)) {
+            batch.push(item);
+            tokens += len;
+        } else {
+            batches.push(vec![item]);
+            tokens = len;
+        }
+    }
+    batches
+}
+
 /// `items` in a random order: each draws a number, and they line up by it.
 pub(super) fn shuffled<T>(items: Vec<T>, mut draws: RowRng) -> Vec<T> {
     let mut drawn: Vec<(u64, T)> =
         items.into_iter().enumerate().map(|(i, item)| (draws.bits(i), item)).collect();
     drawn.sort_by_key(|(bits, _)| *bits);
     drawn.into_iter().map(|(_, item)| item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_fall_where_they_do_by_hand() {
+        let sizes = |lengths: &[usize], budget| -> Vec<usize> {
+            cut(lengths.to_vec(), |&len| len, budget).iter().map(Vec::len).collect()
+        };
+        // 18 positions are less than half of 40, whatever the padding: 5 of them.
+        assert_eq!(sizes(&[2, 2, 2, 2, 2, 3], 40), [6]);
+        // 30 positions are more than half, and 9 of them would be padding.
+        assert_eq!(sizes(&[2, 2, 2, 2, 2, 2, 2, 2, 2, 3], 40), [9, 1]);
+        // 2 of 60 positions are less than a 25th, and 3 of 60 more.
+        assert_eq!(sizes(&[19, 19, 20], 60), [3]);
+        assert_eq!(sizes(&[18, 19, 20], 60), [2, 1]);
+        // Nothing exceeds the budget.
+        assert_eq!(sizes(&[5, 5, 5, 5, 5], 20), [4, 1]);
+    }
 }

@@ -68,7 +68,7 @@ pub struct Origin {
 /// as its index.
 ///
 /// Batch `i` holds the samples from `i × rows`; a row's key is the sample's index, which
-/// [`Mixture::origin`] takes. Batches are not sorted by length, as in the paper.
+/// [`Mixture::origin`] takes. Batches are not sorted by length, as in the paper; [`Mixture::by_tokens`] sorts.
 ///
 /// # Example
 /// ```
@@ -193,6 +193,18 @@ impl<R: Rows> Mixture<R> {
     pub fn sample(&mut self, sample: u64) -> Result<Sequence, Error> {
         let origin = self.origin(sample);
         Ok(self.sources[origin.source].rows.row(origin.row)?.with_key(sample))
+    }
+
+    pub(super) fn sources(&self) -> &[Source<R>] {
+        &self.sources
+    }
+
+    pub(super) fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The source of a sample.

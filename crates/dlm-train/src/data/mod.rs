@@ -18,6 +18,7 @@ mod rows;
 mod store;
 mod store_writer;
 mod template;
+mod token_mixture;
 mod tokenise;
 
 pub use batches::{BatchSize, BatchSource, Batches};
@@ -33,4 +34,5 @@ pub use rows::Rows;
 pub use store::Store;
 pub use store_writer::StoreWriter;
 pub use template::{Case, Template};
+pub use token_mixture::TokenMixture;
 pub use tokenise::{tokenise, tokenise_on};

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::tensor::Device;
 use dlm::pipeline::Pipeline;
 use dlm::recipe::{FileSection, FormChoice, NewModel, NoiseChoice, Recipe};
-use dlm::train::{MetricsFile, Sample, StepLog};
+use dlm::train::{Guard, MetricsFile, Muon, Sample, StepLog};
 
 /// A new folder that vanishes at the end.
 struct Folder(PathBuf);
@@ -110,6 +110,8 @@ fn full() -> Recipe {
     recipe.data.noise = Some(NoiseChoice::All);
     recipe.batch.sequences = Some(2);
     recipe.train.warmup_steps = Some(1);
+    recipe.train.muon = Some(Muon::default());
+    recipe.train.guard = Some(Guard::default());
     let file = FileSection {
         prompt: Some("p".into()),
         response: Some("r".into()),
@@ -196,7 +198,14 @@ fn what_is_wrong_is_named_with_its_line_and_what_would_be_right() {
          got \"promt-left\"; did you mean \"prompt-left\"?"
     );
     let blue = with("[validate]\nmetric = \"blue\"\n");
-    assert!(blue.starts_with("recipe:4: validate.metric: ") && blue.contains("`bleu`"), "{blue}");
+    assert!(
+        blue.starts_with("recipe:4: validate.metric: ") && blue.contains("nearest is \"bleu\""),
+        "{blue}"
+    );
+    assert_eq!(
+        with("[train.guard]\nfaktor = 3\n"),
+        "recipe:4: there is no field train.guard.faktor; did you mean train.guard.factor?"
+    );
     assert_eq!(refused("out = \"o\"\n"), "recipe:1: the field stage is missing");
     assert!(with("[train\n").starts_with("recipe:3: "), "{}", with("[train\n"));
 }

@@ -8,6 +8,7 @@ use super::choices::{
     BrokenChoice, CutChoice, DecayChoice, FormChoice, FormatChoice, LengthChoice, MetricChoice,
     MissingChoice, NoiseChoice, TakeChoice, WarmupChoice, WeightingChoice,
 };
+use crate::train::{Guard, Muon, Precision};
 
 /// `[model]`: a folder, or the sizes of a new network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -174,6 +175,12 @@ pub struct TrainSection {
     pub label_smoothing: f64,
     /// Reads loss and gradient every so many steps.
     pub log_every: u64,
+    /// In what numbers the network is computed: `f32`, `bf16`, `f16`.
+    pub precision: Precision,
+    /// `[train.muon]`: another optimiser for the matrices inside the network.
+    pub muon: Option<Muon>,
+    /// `[train.guard]`: what is done about steps that would harm the model.
+    pub guard: Option<Guard>,
 }
 
 impl Default for TrainSection {
@@ -194,6 +201,9 @@ impl Default for TrainSection {
             ema: 0.0,
             label_smoothing: 0.0,
             log_every: 10,
+            precision: Precision::F32,
+            muon: None,
+            guard: None,
         }
     }
 }

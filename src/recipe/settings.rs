@@ -38,6 +38,9 @@ impl Recipe {
             accumulation: self.batch.accumulation,
             lr: LrSchedule { peak: train.lr, warmup, decay },
             adamw,
+            muon: train.muon.clone(),
+            precision: train.precision,
+            guard: train.guard,
             clip: (train.clip > 0.0).then_some(train.clip),
             ema: (train.ema > 0.0).then_some(train.ema),
             ..TrainConfig::paper(train.lr, train.steps)

@@ -11,7 +11,7 @@ use crate::error::{Error, in_domain};
 /// spike if norm > factor · usual,      usual ← 0.98·usual + 0.02·norm over the steps without
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Guard {
     /// So many times the usual norm is a spike.
     pub factor: f64,

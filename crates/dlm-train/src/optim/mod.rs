@@ -74,7 +74,7 @@ impl AdamW {
 /// Jordan et al. 2024, <https://kellerjordan.github.io/posts/muon/>; the factor and the decay: Liu et al. 2025,
 /// arXiv:2502.16982, Eq. 4.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Muon {
     /// μ, with Nesterov's look ahead.
     pub momentum: f64,

@@ -348,6 +348,11 @@ fn a_run_that_was_interrupted_ends_as_one_that_was_not() {
     let samples = |recipe: &Recipe| StepLog::<Sample>::read(recipe.out.join("samples.jsonl")).unwrap();
     assert_eq!(samples(&recipe), samples(&rest));
     assert_eq!((samples(&rest).len(), samples(&rest)[0].prompt.as_str()), (8, "ab"));
+    let card = fs::read_to_string(rest.out.join("README.md")).unwrap();
+    assert!(
+        card.contains("| validation word-error-rate | ") && card.contains("| training | 8 of 8 steps"),
+        "{card}"
+    );
     // The resolved recipe goes on as well, and the network answers.
     let again = Recipe::read(rest.out.join("recipe.toml")).unwrap();
     assert_eq!(again, rest);

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use super::run::METRIC;
 use super::text::ID_MAP;
 use super::{Done, Error, Plan, Recipe, Stage, plots};
 use crate::models::Checkpoint;
@@ -128,6 +129,7 @@ fn card(recipe: &Recipe, plan: &Plan, summary: &Summary, scores: &[(&String, &f6
         row("training loss", format!("{loss:.4}, mean since the last reading"));
     }
     for (name, value) in scores {
+        let name = if *name == METRIC { recipe.validate.metric.to_string() } else { (*name).clone() };
         row(&format!("validation {name}"), format!("{value:.4} on {} records", plan.validation));
     }
     if let Some((step, value)) = summary.best {

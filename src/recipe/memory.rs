@@ -8,7 +8,8 @@ use crate::models::EncoderConfig;
 use crate::train::memory::show_bytes;
 
 /// An estimate in bytes, all numbers f32. Buffers of single operations, the allocator's reserves and the
-/// program itself come on top; a run was seen to take between 0.9 and 1.2 times as much.
+/// program itself come on top, which counts where the network is small: `docs/results.md` has the estimates of
+/// some runs beside their peaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryEstimate {

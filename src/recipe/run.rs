@@ -148,7 +148,7 @@ impl Recipe {
 }
 
 /// What logs call the score of the metric that the recipe names.
-const METRIC: &str = "metric";
+pub(super) const METRIC: &str = "metric";
 
 /// What a validation of an encoder looks at.
 struct Judge<'a> {

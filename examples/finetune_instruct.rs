@@ -17,7 +17,7 @@ use std::error::Error;
 
 use clap::Parser;
 use dlm::evaluate::Metric;
-use dlm::recipe::{Answerer, Done, Recipe};
+use dlm::recipe::{Done, Recipe};
 use instruct::{Question, TASKS};
 
 /// Finetunes a network on instructions.
@@ -54,7 +54,7 @@ fn measure(recipe: &Recipe, done: &Done, name: &str, questions: &[Question]) -> 
     let prompts = questions.iter().map(|question| encode(&question.inputs)).collect::<Result<Vec<_>, _>>()?;
     let lengths = questions.iter().map(|question| Ok(vec![encode(&question.targets)?.len()]));
     let lengths = lengths.collect::<Result<Vec<_>, dlm::recipe::Error>>()?;
-    let answerer = Answerer { text: &done.text, steps: recipe.validate.steps, threads: recipe.threads() };
+    let answerer = recipe.answerer(&done.text);
     let answers = answerer.answer(&done.encoder, &prompts, &lengths)?;
     let references: Vec<String> = questions.iter().map(|question| question.targets.clone()).collect();
     let score = "accuracy".parse::<Metric>()?.of_answers(&answers, &references).unwrap_or_default();

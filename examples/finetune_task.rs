@@ -20,7 +20,7 @@ use burn::tensor::Device;
 use clap::Parser;
 use dlm::core::TokenId;
 use dlm::length::predict_lengths;
-use dlm::recipe::{Answerer, Done, FileSection, MetricChoice, Recipe};
+use dlm::recipe::{Done, FileSection, MetricChoice, Recipe};
 use dlm::train::data::Record;
 
 /// Finetunes an encoder into a diffusion language model of one task.
@@ -105,7 +105,7 @@ impl Test {
         lengths: &[Vec<usize>],
         name: &str,
     ) -> Result<f64, Box<dyn Error>> {
-        let answerer = Answerer { text: &done.text, steps: recipe.validate.steps, threads: recipe.threads() };
+        let answerer = recipe.answerer(&done.text);
         let answers = answerer.answer(&done.encoder, &self.prompts, lengths)?;
         write(&recipe.out.join(format!("test.{name}.txt")), &answers)?;
         for (record, answer) in self.records.iter().zip(&answers).take(3) {

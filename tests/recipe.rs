@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::Device;
 use dlm::pipeline::Pipeline;
-use dlm::recipe::{FileSection, FormChoice, NewModel, NoiseChoice, Recipe};
+use dlm::recipe::{FileSection, FormChoice, NewModel, NoiseChoice, Recipe, Stage, View};
 use dlm::train::{Guard, MetricsFile, Muon, Sample, StepLog};
 
 /// A new folder that vanishes at the end.
@@ -112,6 +112,7 @@ fn full() -> Recipe {
     recipe.train.warmup_steps = Some(1);
     recipe.train.muon = Some(Muon::default());
     recipe.train.guard = Some(Guard::default());
+    recipe.diffusion.anneal_steps = Some(3);
     let file = FileSection {
         prompt: Some("p".into()),
         response: Some("r".into()),
@@ -179,7 +180,10 @@ fn what_is_wrong_is_named_with_its_line_and_what_would_be_right() {
         "recipe:4: there is no field train.stpes; did you mean train.steps?"
     );
     assert_eq!(with("[modle]\n"), "recipe:3: there is no field modle; did you mean model?");
-    assert_eq!(with("[mlm]\noptimiser = 1\n"), "recipe:4: there is no field mlm.optimiser; there are ratio");
+    assert_eq!(
+        with("[mlm]\noptimiser = 1\n"),
+        "recipe:4: there is no field mlm.optimiser; there are ratio, corruption"
+    );
     assert_eq!(
         with("[[data.files]]\npath = \"a\"\nfromat = \"tsv\"\n"),
         "recipe:5: there is no field data.files.fromat; did you mean data.files.format?"
@@ -362,6 +366,38 @@ fn a_run_that_was_interrupted_ends_as_one_that_was_not() {
     let mut other = rest.clone();
     other.train.lr = 2e-3;
     assert!(other.run(&device).err().unwrap().to_string().contains("of another configuration"));
+}
+
+#[test]
+fn a_network_of_next_tokens_becomes_a_diffusion_model() {
+    let _alone = alone();
+    let device = Device::default();
+    let folder = Folder::new("next");
+    let mut recipe = tiny(&folder, "autoregressive");
+    (recipe.train.steps, recipe.train.lr, recipe.validate.every) = (60, 2e-2, 20);
+    let losses = |recipe: &Recipe| {
+        let log = MetricsFile::read(recipe.out.join("log.jsonl")).unwrap();
+        log.iter().filter_map(|line| line.validation.get("loss").copied()).collect::<Vec<_>>()
+    };
+    let done = recipe.run(&device).unwrap();
+    let learnt = losses(&recipe);
+    assert!(learnt.len() == 3 && learnt[2] < learnt[0], "{learnt:?}");
+    // The validation loss of held-out rows is the negative log-likelihood of each next token.
+    let card = fs::read_to_string(recipe.out.join("README.md")).unwrap();
+    assert!(card.contains("An autoregressive language model"), "{card}");
+    assert_eq!(recipe.answerer(&done.text).view, View::NextToken);
+
+    let mut adapted = recipe.clone();
+    adapted.stage = Stage::ArToDiffusion;
+    adapted.out = folder.0.join("adapted");
+    adapted.model.new = None;
+    adapted.model.tokenizer = None;
+    adapted.model.folder = Some(recipe.out.join("model"));
+    adapted.diffusion.anneal_steps = Some(20);
+    let done = adapted.run(&device).unwrap();
+    let learnt = losses(&adapted);
+    assert!(learnt.len() == 3 && learnt[2] < learnt[0], "{learnt:?}");
+    assert_eq!(adapted.answerer(&done.text).view, View::Shifted);
 }
 
 #[test]

@@ -4,19 +4,34 @@ use std::collections::BTreeMap;
 
 use super::choices::LengthChoice;
 use super::{Error, Text};
-use crate::core::TokenId;
+use crate::core::view::{Shifted, next_token};
+use crate::core::{Denoiser, TokenId};
 use crate::models::Encoder;
+use crate::sampling::strategy::LeftToRight;
 use crate::sampling::wrap::Threads;
-use crate::sampling::{Route, length, reverse, uniform};
+use crate::sampling::{Candidate, ReverseStep, Route, length, reverse, uniform};
 use crate::train::data::Example;
 
 /// Prompts of one pass.
 const AT_ONCE: usize = 50;
 
-/// Lets a network answer with the paper's decoder.
+/// Which position a network answers about, and what it sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// The one that it is asked about; all.
+    Denoiser,
+    /// The next one; all. See [`Shifted`].
+    Shifted,
+    /// The next one; none that comes after. See [`next_token`].
+    NextToken,
+}
+
+/// Lets a network answer: with the paper's decoder, or from left to right if it predicts the next token.
 pub struct Answerer<'a> {
     /// Text to ids and back.
     pub text: &'a Text,
+    /// How the network is asked.
+    pub view: View,
     /// Decoding steps.
     pub steps: usize,
     /// Threads over the rows of a pass.
@@ -35,10 +50,28 @@ impl Answerer<'_> {
         lengths: &[Vec<usize>],
     ) -> Result<Vec<String>, Error> {
         let network = Threads::new(model, self.threads);
+        match self.view {
+            View::Denoiser => self.decode(&network, prompts, lengths),
+            View::Shifted => self.decode(&Shifted(network), prompts, lengths),
+            View::NextToken => self.decode(&next_token(network), prompts, lengths),
+        }
+    }
+
+    fn decode<P: AsRef<[TokenId]>>(
+        &self,
+        network: &dyn Denoiser,
+        prompts: &[P],
+        lengths: &[Vec<usize>],
+    ) -> Result<Vec<String>, Error> {
+        let most = lengths.iter().flatten().copied().max().unwrap_or(0).max(1);
+        let (strategy, steps): (&dyn ReverseStep, usize) = match self.view {
+            View::NextToken => (&LeftToRight::new(Candidate::ARGMAX), most),
+            View::Denoiser | View::Shifted => (&Route::paper(), self.steps),
+        };
         let mut answers = Vec::with_capacity(prompts.len());
         for (prompts, lengths) in prompts.chunks(AT_ONCE).zip(lengths.chunks(AT_ONCE)) {
             let (canvas, candidates) = length::expand(prompts, lengths, self.text.vocabulary())?;
-            let canvas = reverse(&network, &Route::paper(), canvas, uniform(self.steps), 0).finish()?;
+            let canvas = reverse(network, strategy, canvas, uniform(steps), 0).finish()?;
             for row in candidates.best(&canvas)? {
                 answers.push(self.text.decode(&canvas.response(row))?);
             }

@@ -111,14 +111,15 @@ impl Recipe {
         require(train.clip >= 0.0, "train.clip", "at least 0", train.clip)?;
         require(train.eps > 0.0, "train.eps", "positive", train.eps)?;
         require(train.weight_decay >= 0.0, "train.weight_decay", "at least 0", train.weight_decay)?;
-        let smooth = train.label_smoothing > 0.0 && self.stage != Stage::Diffusion;
-        require(!smooth, "train.label_smoothing", "0 outside the stage diffusion", train.label_smoothing)
+        let smooth = train.label_smoothing > 0.0 && matches!(self.stage, Stage::Mlm | Stage::Length);
+        require(!smooth, "train.label_smoothing", "0 in the stages mlm and length", train.label_smoothing)
     }
 
     fn check_stage(&self) -> Result<(), Error> {
         let ratio = self.mlm.ratio;
         require(ratio > 0.0 && ratio <= 1.0, "mlm.ratio", "in (0, 1]", ratio)?;
         require(self.diffusion.times > 0, "diffusion.times", "at least 1", 0)?;
+        require(self.diffusion.anneal_steps != Some(0), "diffusion.anneal_steps", "at least 1", 0)?;
         require(self.length.classes > 0, "length.classes", "at least 1", 0)?;
         let dropout = self.length.dropout;
         require((0.0..1.0).contains(&dropout), "length.dropout", "in [0, 1)", dropout)

@@ -24,8 +24,23 @@ choice! {
         Mlm,
         /// A diffusion language model: adaptation of a masked one, or finetuning on a task or instructions.
         Diffusion,
+        /// A network that predicts the next token: the paper's baseline.
+        Autoregressive,
+        /// A diffusion language model from a network that predicts the next token: attention is opened step by
+        /// step, and the network keeps answering one position early.
+        ArToDiffusion,
         /// The length of answers, by a head on a frozen network.
         Length,
+    }
+}
+
+choice! {
+    /// What becomes of the tokens that a masked language model is asked about.
+    CorruptionChoice {
+        /// 80 % are hidden, 10 % replaced and 10 % left, as in BERT.
+        Bert,
+        /// All are hidden.
+        Masks,
     }
 }
 
@@ -210,11 +225,18 @@ choice! {
 }
 
 impl Stage {
+    /// Whether it denoises at all noise levels.
+    pub(super) fn diffuses(self) -> bool {
+        matches!(self, Self::Diffusion | Self::ArToDiffusion)
+    }
+
     /// Its name in a recipe.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mlm => "mlm",
             Self::Diffusion => "diffusion",
+            Self::Autoregressive => "autoregressive",
+            Self::ArToDiffusion => "ar-to-diffusion",
             Self::Length => "length",
         }
     }

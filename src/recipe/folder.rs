@@ -98,6 +98,8 @@ fn card(recipe: &Recipe, plan: &Plan, summary: &Summary, scores: &[(&String, &f6
     let what = match recipe.stage {
         Stage::Mlm => "A masked language model",
         Stage::Diffusion => "A diffusion language model",
+        Stage::Autoregressive => "An autoregressive language model (decode it as `view::next_token`)",
+        Stage::ArToDiffusion => "A diffusion language model (decode it as `view::Shifted`)",
         Stage::Length => "A diffusion language model with a head that predicts the length of answers",
     };
     let from = match &recipe.model.folder {

@@ -41,7 +41,7 @@ impl MemoryEstimate {
     pub(super) fn of(recipe: &Recipe, sizes: &Sizes<'_>, positions: usize, len: usize) -> Self {
         let Sizes { config, trained, frozen, data } = *sizes;
         let at_once = recipe.threads().min(recipe.batch.accumulation);
-        let doubled = recipe.stage == Stage::Diffusion && recipe.diffusion.coupled;
+        let doubled = recipe.stage.diffuses() && recipe.diffusion.coupled;
         let positions = positions * if doubled { 2 } else { 1 };
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let layer = OF_WIDTH * width + OF_INNER * inner + OF_SCORES * config.num_attention_heads * len;
@@ -50,7 +50,8 @@ impl MemoryEstimate {
         let noisy = match recipe.stage {
             Stage::Length => 0,
             Stage::Mlm => (positions as f64 * recipe.mlm.ratio) as usize,
-            Stage::Diffusion => positions / 2,
+            Stage::Diffusion | Stage::ArToDiffusion => positions / 2,
+            Stage::Autoregressive => positions,
         };
         let logits = if recipe.diffusion.chunk == 0 { noisy } else { noisy.min(recipe.diffusion.chunk) };
         let floats = positions * (layers * layer + 4 * width)

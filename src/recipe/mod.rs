@@ -38,10 +38,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use answer::Answerer;
+pub use answer::{Answerer, View};
 pub use choices::{
-    BrokenChoice, CutChoice, DecayChoice, FormChoice, FormatChoice, LengthChoice, MetricChoice,
-    MissingChoice, NoiseChoice, Stage, TakeChoice, WarmupChoice, WeightingChoice,
+    BrokenChoice, CorruptionChoice, CutChoice, DecayChoice, FormChoice, FormatChoice, LengthChoice,
+    MetricChoice, MissingChoice, NoiseChoice, Stage, TakeChoice, WarmupChoice, WeightingChoice,
 };
 pub use error::Error;
 pub use memory::MemoryEstimate;

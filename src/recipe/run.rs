@@ -42,7 +42,7 @@ impl Recipe {
         folder::begin(self, device)?;
         let (encoder, head, summary) = match self.stage {
             Stage::Length => self.run_length(&material, device)?,
-            Stage::Mlm | Stage::Diffusion => self.run_encoder(&material, device)?,
+            _ => self.run_encoder(&material, device)?,
         };
         let done = Done { summary, encoder, head, text: material.text };
         folder::save(self, &done)?;
@@ -72,9 +72,9 @@ impl Recipe {
 
     fn run_encoder(&self, material: &Material, device: &Device) -> Result<Trained, Error> {
         let model = self.start(material, device)?.train();
-        let mask = material.text.vocabulary().mask;
         let batches = material.batches(self.batch_size(), self.train.seed)?;
-        let trainer = Trainer::new(model, self.objective(mask)?, batches, self.train_config())?;
+        let trainer =
+            Trainer::new(model, self.objective(material.text.vocabulary())?, batches, self.train_config())?;
         let mut trainer = trainer.with_threads(self.threads());
         let judge = Judge::new(self, material)?;
         let mut hooks = self.hooks();
@@ -171,8 +171,8 @@ impl<'a> Judge<'a> {
         let batches = Batches::new(valid.rows.clone(), vocabulary, recipe.batch_size(), recipe.train.seed)?;
         let table = LengthTable::new(material.parts.iter().flat_map(|part| &part.examples));
         let lengths = table.lengths(recipe.validate.lengths, &valid.examples, material.config.max_len());
-        let answerer = Answerer { text, steps: recipe.validate.steps, threads: recipe.threads() };
-        let objective = recipe.objective(vocabulary.mask)?;
+        let answerer = recipe.answerer(text);
+        let objective = recipe.held_out(&vocabulary)?;
         Ok(Some(Self { recipe, material, batches, objective, answerer, lengths }))
     }
 

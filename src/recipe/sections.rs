@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    BrokenChoice, CutChoice, DecayChoice, FormChoice, FormatChoice, LengthChoice, MetricChoice,
-    MissingChoice, NoiseChoice, TakeChoice, WarmupChoice, WeightingChoice,
+    BrokenChoice, CorruptionChoice, CutChoice, DecayChoice, FormChoice, FormatChoice, LengthChoice,
+    MetricChoice, MissingChoice, NoiseChoice, TakeChoice, WarmupChoice, WeightingChoice,
 };
 use crate::train::{Guard, Muon, Precision};
 
@@ -212,13 +212,15 @@ impl Default for TrainSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlmSection {
-    /// Chance that a token is masked.
+    /// Chance that a token is asked about.
     pub ratio: f64,
+    /// What becomes of those tokens.
+    pub corruption: CorruptionChoice,
 }
 
 impl Default for MlmSection {
     fn default() -> Self {
-        Self { ratio: 0.15 }
+        Self { ratio: 0.15, corruption: CorruptionChoice::Bert }
     }
 }
 
@@ -234,11 +236,13 @@ pub struct DiffusionSection {
     pub coupled: bool,
     /// Logits are made for so many noisy tokens at a time; 0 for all at once.
     pub chunk: usize,
+    /// In the stage ar-to-diffusion, steps over which attention opens; half of all without.
+    pub anneal_steps: Option<u64>,
 }
 
 impl Default for DiffusionSection {
     fn default() -> Self {
-        Self { times: 50, weighting: WeightingChoice::Linear, coupled: true, chunk: 0 }
+        Self { times: 50, weighting: WeightingChoice::Linear, coupled: true, chunk: 0, anneal_steps: None }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::num::NonZero;
 
+use super::answer::{Answerer, View};
 use super::choices::{CutChoice, DecayChoice, Stage, WarmupChoice};
-use super::{NoiseChoice, Recipe};
+use super::{NoiseChoice, Recipe, Text};
 use crate::train::data::Cut;
 use crate::train::{AdamW, BatchSize, Decay, LrSchedule, TrainConfig, Warmup};
 
@@ -69,6 +70,20 @@ impl Recipe {
             CutChoice::ResponseRight => Cut::ResponseRight,
             CutChoice::Drop => Cut::Drop,
             CutChoice::Refuse => Cut::Refuse,
+        }
+    }
+
+    /// What lets the stage's network answer.
+    pub fn answerer<'a>(&self, text: &'a Text) -> Answerer<'a> {
+        Answerer { text, view: self.view(), steps: self.validate.steps, threads: self.threads() }
+    }
+
+    /// How the stage's network is asked.
+    pub fn view(&self) -> View {
+        match self.stage {
+            Stage::Autoregressive => View::NextToken,
+            Stage::ArToDiffusion => View::Shifted,
+            Stage::Mlm | Stage::Diffusion | Stage::Length => View::Denoiser,
         }
     }
 

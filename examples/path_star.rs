@@ -203,14 +203,9 @@ impl Task {
         let rows: Vec<Sequence> = (index * rows..(index + 1) * rows)
             .map(|row| {
                 let (question, path) = self.draw(1, row);
-                let sequence = Sequence::prompt_response(&question, &path, &self.vocabulary);
-                // Every other row is learnt as a whole, as a pretrained network has learnt its texts: from
-                // the answers alone, diffusion takes long to see that edges share nodes.
-                let whole = || (0..sequence.len()).map(|position| position > 0).collect();
-                let learnt = if row % 2 == 0 { sequence.maskable().to_vec() } else { whole() };
-                Sequence::new(sequence.ids().to_vec(), learnt).map(|sequence| sequence.with_key(row))
+                Sequence::prompt_response(&question, &path, &self.vocabulary).with_key(row)
             })
-            .collect::<Result<_, _>>()?;
+            .collect();
         Ok(Batch::new(&rows, &self.vocabulary)?)
     }
 

@@ -203,7 +203,7 @@ fn what_is_wrong_is_named_with_its_line_and_what_would_be_right() {
     );
     let blue = with("[validate]\nmetric = \"blue\"\n");
     assert!(
-        blue.starts_with("recipe:4: validate.metric: ") && blue.contains("nearest is \"bleu\""),
+        blue.starts_with("recipe:4: validate.metric: ") && blue.contains("did you mean `bleu`?"),
         "{blue}"
     );
     assert_eq!(

@@ -76,7 +76,7 @@ impl Header {
 
 /// A file of sequences, open for reading. Its copies share the file.
 ///
-/// Memory holds 8 bytes a row; tokens are read when a row is asked for. [`StoreWriter`] makes the file.
+/// Memory holds 8 bytes a row; tokens are read when a row is asked for. [`StoreWriter`](crate::data::StoreWriter) makes the file.
 ///
 /// # Example
 /// ```

@@ -37,8 +37,10 @@ fn curve(others: Vec<Device>) -> Vec<f64> {
     let batches = Batches::new(rows, vocabulary, BatchSize::Sequences(4), 1).expect("rows");
     let objective = Diffusion::paper(vocabulary.mask, 50).expect("50 steps");
     let config = TrainConfig { accumulation: 4, ..TrainConfig::cosine(1e-3, 6) };
-    let mut trainer =
-        Trainer::new(model, objective, batches, config).expect("a trainer").with_devices(others);
+    let mut trainer = Trainer::new(model, objective, batches, config)
+        .expect("a trainer")
+        .with_devices(others)
+        .expect("f32 is everywhere");
     (0..6).map(|_| trainer.step().expect("a step").loss().expect("finite")).collect()
 }
 

@@ -111,6 +111,14 @@ pub enum Error {
     /// No parameter of the model can be trained.
     #[error("no parameter is tracked: build the model on `device.autodiff()` or call `train()` on it")]
     Untracked,
+    /// A device cannot compute in the numbers that the configuration names.
+    #[error("{device} has no {precision:?}: choose another precision or another device")]
+    Precision {
+        /// The device.
+        device: String,
+        /// The numbers.
+        precision: crate::Precision,
+    },
     /// A loss or a gradient is infinite or not a number.
     #[error("step {step}: the {what} is {got}; lower the learning rate or clip the gradient")]
     NotFinite {

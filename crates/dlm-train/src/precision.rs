@@ -2,8 +2,10 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
 
 /// In what numbers a step computes the network and its gradient. Parameters, moments and averages stay in
 /// f32, and so do losses, norms and the sum over batches.
@@ -30,6 +32,17 @@ impl Precision {
             Self::F32 => None,
             Self::Bf16 => Some(FloatDType::BF16),
             Self::F16 => Some(FloatDType::F16),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Precision`] if `device` does not have these numbers.
+    pub(crate) fn check(self, device: &Device) -> Result<(), Error> {
+        match self.half() {
+            Some(half) if !device.supports_dtype(half) => {
+                Err(Error::Precision { device: format!("{device:?}"), precision: self })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -125,7 +125,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     ///
     /// # Errors
     /// [`Error::Untracked`] if no parameter of `model` requires a gradient; [`Error::OutOfDomain`] for
-    /// a number of the configuration.
+    /// a number of the configuration; [`Error::Precision`] if the model's device lacks its precision.
     pub fn new(
         model: M,
         objective: O,
@@ -134,6 +134,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     ) -> Result<Self, Error> {
         config.check()?;
         let device = tracked(&model).ok_or(Error::Untracked)?;
+        config.precision.check(&device)?;
         let optim = config.optimizer(&model)?;
         let ema = config.ema.map(|decay| Ema::new(&model, decay)).transpose()?;
         let data = batches.fingerprint();
@@ -171,12 +172,16 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// Each step copies the parameters to every device and the gradients back, and updates them once, so
     /// that the numbers are those of one device with the same accumulation, up to how devices round (and
     /// to dropout, see [`Trainer::with_threads`]).
-    #[must_use]
-    pub fn with_devices(mut self, others: impl IntoIterator<Item = Device>) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Precision`] if a device lacks the configuration's precision.
+    pub fn with_devices(mut self, others: impl IntoIterator<Item = Device>) -> Result<Self, Error> {
         self.devices.truncate(1);
-        let tracked = |device: Device| if device.is_autodiff() { device } else { device.autodiff() };
-        self.devices.extend(others.into_iter().map(tracked));
-        self
+        for device in others {
+            self.config.precision.check(&device)?;
+            self.devices.push(if device.is_autodiff() { device } else { device.autodiff() });
+        }
+        Ok(self)
     }
 
     /// Takes one step.

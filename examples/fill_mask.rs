@@ -18,7 +18,7 @@ use std::error::Error;
 
 use burn::tensor::{Device, activation::softmax};
 use dlm::core::{Denoiser, DenoiserInput};
-use dlm::models::{Checkpoint, vocabulary};
+use dlm::models::{Checkpoint, Encoder, vocabulary};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/sapiens-vh");
 const TEXT: &str = "QVQLVQSGVEVKKPGASVKVSCKASGYTFTNYYMY<mask>VRQAPGQGLEWMGGINPSNGGTNFNEKFKNRVTLTTDSSTTTAYMELKSLQFDDTAVYYCARRDYRFDMGFDYWGQGTTVTVSS";
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let text = arguments.next().unwrap_or_else(|| TEXT.to_owned());
 
     let checkpoint = Checkpoint::open(&folder)?;
-    let (model, report) = checkpoint.load(&Device::default())?;
+    let (model, report) = checkpoint.load::<Encoder>(&Device::default())?;
     println!("{report}");
     let tokenizer = checkpoint.tokenizer()?.ok_or("the folder has no tokenizer.json")?;
     let words = vocabulary(&tokenizer, model.vocab_size())?;

@@ -109,7 +109,7 @@ impl Pipeline {
     /// be wrong.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Report), Error> {
         let checkpoint = Checkpoint::open(folder.as_ref())?;
-        let (model, report) = checkpoint.load(device)?;
+        let (model, report) = checkpoint.load::<Encoder>(device)?;
         let missing = || Error::NoTokenizer { folder: folder.as_ref().display().to_string() };
         let tokenizer = checkpoint.tokenizer()?.ok_or_else(missing)?;
         let vocabulary = dlm_models::vocabulary(&tokenizer, model.config().vocab_size)?;

@@ -190,7 +190,7 @@ fn pickles_cut_short_are_refused_wherever_the_cut_is() {
         let cuts = (0..40).map(|part| bytes.len() * part / 40).chain([1, 2, bytes.len() - 1]);
         for cut in cuts {
             std::fs::write(target.join("pytorch_model.bin"), &bytes[..cut]).unwrap();
-            let loaded = Checkpoint::open(&target).unwrap().load(&Device::default());
+            let loaded = Checkpoint::open(&target).unwrap().load::<Encoder>(&Device::default());
             assert!(loaded.is_err(), "{format} cut at {cut} of {}", bytes.len());
         }
     }
@@ -199,7 +199,7 @@ fn pickles_cut_short_are_refused_wherever_the_cut_is() {
 #[test]
 fn masks_are_filled_as_upstream_fills_them() {
     let checkpoint = Checkpoint::open(folder("assets/sapiens-vh")).unwrap();
-    let (model, _) = checkpoint.load(&Device::default()).unwrap();
+    let (model, _) = checkpoint.load::<Encoder>(&Device::default()).unwrap();
     let tokenizer = checkpoint.tokenizer().unwrap().unwrap();
     let words = vocabulary(&tokenizer, model.vocab_size()).unwrap();
     let golden = std::fs::read_to_string(fixture("sapiens").join("golden.json")).unwrap();

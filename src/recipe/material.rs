@@ -76,7 +76,7 @@ impl Recipe {
                 .with_pad_token_id(pad);
             return Ok((text, config));
         };
-        let config = checkpoint.config()?;
+        let config = EncoderConfig::from_json(&checkpoint.config()?)?;
         let folder = checkpoint.folder();
         let path = self.model.tokenizer.clone().unwrap_or_else(|| folder.join("tokenizer.json"));
         let map = folder.join(ID_MAP);

@@ -59,9 +59,9 @@ impl Recipe {
             return Ok(init_seeded(|_| model, &training, seed));
         };
         let (model, _) = checkpoint.load(device)?;
-        let model = init_seeded(|_| model, device, seed);
+        let model: Encoder = init_seeded(|_| model, device, seed);
         let model = match material.text.map() {
-            Some(map) if self.model.trim => model.trimmed(map)?,
+            Some(map) if self.model.trim => map.trim_model(model)?,
             _ => model,
         };
         Ok(match self.model.dropout {

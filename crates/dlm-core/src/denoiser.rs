@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::error::{Error, same_length};
+use crate::error::{Error, in_domain, same_length};
 use crate::sequence::{TokenId, check_ids};
 
 /// Which positions a position may look at, padding aside.
@@ -19,6 +19,9 @@ pub enum Attention<'a> {
     Prefix(&'a [usize]),
     /// A position sees itself and those before it.
     Causal,
+    /// A row is cut into blocks of `n` positions, counted from its first; a position sees its own block and
+    /// those before it. Blocks of 1 are [`Attention::Causal`].
+    BlockCausal(usize),
     /// A position sees those that are named, `[L, L]`: true where the query (row) may see the key (column),
     /// for all rows of a batch alike.
     Pairs(&'a [bool]),
@@ -28,12 +31,13 @@ impl Attention<'_> {
     /// Whether position `query` of a row may look at position `key`, both below `len`.
     ///
     /// # Panics
-    /// If the row has no prefix, or `Pairs` is not `len · len` long.
+    /// If the row has no prefix, `Pairs` is not `len · len` long, or a block has no positions.
     pub fn sees(&self, row: usize, len: usize, query: usize, key: usize) -> bool {
         match self {
             Self::Full => true,
             Self::Prefix(prefixes) => query >= prefixes[row] || key < prefixes[row],
             Self::Causal => key <= query,
+            Self::BlockCausal(size) => key / size <= query / size,
             Self::Pairs(pairs) => pairs[query * len + key],
         }
     }
@@ -159,7 +163,8 @@ impl<'a> DenoiserInput<'a> {
     ///
     /// # Errors
     /// [`Error::UnknownToken`], [`Error::TooLong`], [`Error::NoPosition`] for an asked position outside
-    /// the batch, [`Error::Length`] unless each row has its prefix, or each pair of positions its flag.
+    /// the batch, [`Error::Length`] unless each row has its prefix, or each pair of positions its flag,
+    /// [`Error::OutOfDomain`] for blocks of no positions.
     pub fn check(&self, vocab_size: usize, max_len: Option<usize>) -> Result<(), Error> {
         let [rows, len] = self.shape;
         for row in 0..rows {
@@ -175,6 +180,9 @@ impl<'a> DenoiserInput<'a> {
         }
         match self.attention {
             Attention::Full | Attention::Causal => Ok(()),
+            Attention::BlockCausal(size) => {
+                in_domain(size > 0, "positions of a block", "at least 1", size as f64).map(drop)
+            }
             Attention::Prefix(prefixes) => same_length("prefixes of a batch", rows, prefixes.len()),
             Attention::Pairs(pairs) => same_length("pairs of positions", len * len, pairs.len()),
         }

@@ -54,39 +54,65 @@ impl SelfAttention {
         let query = split(self.query.forward(input.clone()));
         let key = split(self.key.forward(input.clone()));
         let value = split(self.value.forward(input));
-        let mixed = if self.drops_out(&query) {
-            self.mix_with_dropout(query, key, value, hidden)
-        } else {
-            // The default scale is 1/√(D/H). Naming one would cost GPUs their fused kernels.
-            attention(query, key, value, hidden.cloned(), None, AttentionModuleOptions::default())
-        };
-        mixed.swap_dims(1, 2).reshape([tokens, width])
+        attend(query, key, value, hidden, &self.dropout).swap_dims(1, 2).reshape([tokens, width])
     }
+}
 
-    fn drops_out(&self, query: &Tensor<4>) -> bool {
-        self.dropout.prob > 0.0 && self.dropout.training.is_enabled() && query.device().is_autodiff()
+/// softmax(Q·Kᵀ/√d)·V with heads that may share their keys and values.
+///
+/// # Shapes
+/// - `query`: `[B, H, L, d]`
+/// - `key`, `value`: `[B, K, L, d]`, H a multiple of K: head h reads group h·K/H
+/// - `hidden`: `[B, H, L, L]`, see [`hidden_mask`]
+/// - returns: `[B, H, L, d]`
+pub(crate) fn attend(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    hidden: Option<&Tensor<4, Bool>>,
+    dropout: &Dropout,
+) -> Tensor<4> {
+    let heads = query.dims()[1];
+    let (key, value) = (repeated(key, heads), repeated(value, heads));
+    if dropout.prob > 0.0 && dropout.training.is_enabled() && query.device().is_autodiff() {
+        return attend_with_dropout(query, key, value, hidden, dropout);
     }
+    // The default scale is 1/√d. Naming one would cost GPUs their fused kernels.
+    attention(query, key, value, hidden.cloned(), None, AttentionModuleOptions::default())
+}
 
-    /// Attention written out, because burn's operation cannot drop weights.
-    fn mix_with_dropout(
-        &self,
-        query: Tensor<4>,
-        key: Tensor<4>,
-        value: Tensor<4>,
-        hidden: Option<&Tensor<4, Bool>>,
-    ) -> Tensor<4> {
-        let [.., head_width] = query.dims();
-        let scores = (query * (head_width as f64).powf(-0.5)).matmul(key.swap_dims(2, 3));
-        let scores = match hidden {
-            None => scores,
-            // Finite, so that a row of padding alone stays finite too.
-            Some(hidden) => {
-                let lowest = scores.dtype().finfo().map_or(f64::from(f32::MIN), |info| info.min);
-                scores.mask_fill(hidden.clone(), lowest)
-            }
-        };
-        self.dropout.forward(softmax(scores, 3)).matmul(value)
+/// Each group once for every head that reads it: not every backend of burn shares groups by itself.
+fn repeated(groups: Tensor<4>, heads: usize) -> Tensor<4> {
+    let [rows, count, len, width] = groups.dims();
+    if count == heads {
+        return groups;
     }
+    let each = heads / count;
+    groups
+        .reshape([rows, count, 1, len, width])
+        .expand([rows, count, each, len, width])
+        .reshape([rows, heads, len, width])
+}
+
+/// Attention written out, because burn's operation cannot drop weights.
+fn attend_with_dropout(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    hidden: Option<&Tensor<4, Bool>>,
+    dropout: &Dropout,
+) -> Tensor<4> {
+    let [.., head_width] = query.dims();
+    let scores = (query * (head_width as f64).powf(-0.5)).matmul(key.swap_dims(2, 3));
+    let scores = match hidden {
+        None => scores,
+        // Finite, so that a row of padding alone stays finite too.
+        Some(hidden) => {
+            let lowest = scores.dtype().finfo().map_or(f64::from(f32::MIN), |info| info.min);
+            scores.mask_fill(hidden.clone(), lowest)
+        }
+    };
+    dropout.forward(softmax(scores, 3)).matmul(value)
 }
 
 /// Which pairs of positions attention must not connect; `None` if all may see all.

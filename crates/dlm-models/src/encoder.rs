@@ -91,8 +91,9 @@ impl Encoder {
         &self.config
     }
 
-    pub(crate) fn with_config(self, config: EncoderConfig) -> Self {
-        Self { config, ..self }
+    /// The configuration, the word table and the decoder's bias.
+    pub(crate) fn words_mut(&mut self) -> (&mut EncoderConfig, &mut Param<Tensor<2>>, &mut Param<Tensor<1>>) {
+        (&mut self.config, &mut self.embeddings.word.weight, &mut self.head.bias)
     }
 
     /// Sets both dropout rates, of the network and of its configuration.

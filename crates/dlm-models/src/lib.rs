@@ -8,12 +8,14 @@ mod error;
 mod init;
 mod length;
 mod position;
+#[allow(dead_code, reason = "for the families to come")]
+mod rotary;
 mod tokenizer;
 mod tokenizer_training;
 mod vocab;
 
 pub use attention::SelfAttention;
-pub use checkpoint::{Checkpoint, Missing, Report};
+pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
 pub use config::{Activation, EncoderConfig, Family, ParamCounts};
 pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;

@@ -13,7 +13,7 @@ use dlm_core::{TokenId, Vocabulary};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::encoder::Encoder;
+use crate::checkpoint::Pretrained;
 
 /// Which words of a full vocabulary are kept, and under which ids.
 ///
@@ -132,30 +132,40 @@ impl IdMap {
     }
 }
 
-impl Encoder {
-    /// The same network for the words of `map` alone: rows of the word table and of the bias are copied,
-    /// everything else is shared. Logits of kept words do not change.
+impl IdMap {
+    /// A network for the words of the map alone: rows of the word table and elements of the bias are copied,
+    /// everything else is kept. Logits of kept words do not change.
     ///
     /// # Errors
     /// [`Error::Config`] if the map is of a vocabulary of another size, or moves the network's padding.
-    pub fn trimmed(&self, map: &IdMap) -> Result<Self, Error> {
-        let mut config = self.config().clone();
+    pub fn trim_model<M: Pretrained>(&self, mut model: M) -> Result<M, Error> {
         let mismatch = |field, expected, got: usize| Error::Config { field, expected, got: got.to_string() };
-        if config.vocab_size != map.full.size {
-            return Err(mismatch("vocab_size", "that of the map's full vocabulary", config.vocab_size));
+        let words = model.words();
+        if *words.size != self.full.size {
+            return Err(mismatch("vocab_size", "that of the map's full vocabulary", *words.size));
         }
-        if map.kept.get(config.pad_token_id).is_none_or(|&id| id as usize != config.pad_token_id) {
-            return Err(mismatch("pad_token_id", "an id that trimming keeps", config.pad_token_id));
+        let moves = |&pad: &usize| self.kept.get(pad).is_none_or(|&id| id as usize != pad);
+        if let Some(pad) = words.pad.filter(moves) {
+            return Err(mismatch("pad_token_id", "an id that trimming keeps", pad));
         }
-        config.vocab_size = map.len();
-        let kept: Vec<i32> = map.kept.iter().map(|&id| id as i32).collect();
-        let words = self.embeddings.word.weight.val().detach();
-        let rows = Tensor::<1, Int>::from_data(TensorData::new(kept, [map.len()]), &words.device());
-        let mut model = self.clone().with_config(config);
-        model.embeddings.word.weight = Param::from_tensor(words.select(0, rows.clone()));
-        model.head.bias = Param::from_tensor(self.head.bias.val().detach().select(0, rows));
+        *words.size = self.len();
+        let kept: Vec<i32> = self.kept.iter().map(|&id| id as i32).collect();
+        for table in words.tables {
+            *table = rows(table, &kept);
+        }
+        for bias in words.biases {
+            *bias = rows(bias, &kept);
+        }
         Ok(model)
     }
+}
+
+/// The parameter with some of its rows alone; trained if it was.
+fn rows<const D: usize>(param: &Param<Tensor<D>>, kept: &[i32]) -> Param<Tensor<D>> {
+    let value = param.val();
+    let kept = Tensor::<1, Int>::from_data(TensorData::new(kept.to_vec(), [kept.len()]), &value.device());
+    let tracked = value.is_require_grad();
+    Param::from_tensor(value.detach().select(0, kept).set_require_grad(tracked))
 }
 
 impl TryFrom<Stored> for IdMap {

@@ -110,7 +110,7 @@ fn a_weight_that_is_not_there_is_refused_or_new() {
     let error = refused(&folder);
     assert_eq!(error.to_string(), "the checkpoint lacks cls.predictions.bias");
     let checkpoint = Checkpoint::open(&folder).expect("there").with_missing(Missing::Initialise);
-    let (_, report) = checkpoint.load(&Device::default()).expect("may be missing");
+    let (_, report) = checkpoint.load::<Encoder>(&Device::default()).expect("may be missing");
     assert_eq!(report.missing, ["cls.predictions.bias"]);
     assert_eq!(report.unused, ["cls.predictions.bios"]);
     assert_eq!(
@@ -129,8 +129,9 @@ fn a_folder_of_an_encoder_alone_has_no_prefix() {
         // Spaces outside of strings are nothing to JSON.
         edit_header(&folder, "\"bert.", "     \"");
     }
-    let (_, report) = Checkpoint::open(&folder).expect("there").load(&Device::default()).expect("sound");
-    assert_eq!(report.loaded.iter().filter(|key| key.starts_with("encoder.layer.")).count(), 32);
+    let (_, report) =
+        Checkpoint::open(&folder).expect("there").load::<Encoder>(&Device::default()).expect("sound");
+    assert_eq!(report.loaded.iter().filter(|key| key.starts_with("bert.encoder.layer.")).count(), 32);
 }
 
 #[test]
@@ -257,7 +258,7 @@ fn trimming_keeps_the_logits_of_the_words_that_stay() {
         let map = IdMap::new([6, 4], &full, 3).expect("valid");
         assert_eq!(map.kept(), [0, 1, 2, 3, 4, 6, 12]);
         let model = model(family);
-        let trimmed = model.trimmed(&map).expect("fits");
+        let trimmed = map.trim_model(model.clone()).expect("fits");
         let ids = [0, 6, 12, 4];
         let at = [1, 2];
         let before = model.logits(&DenoiserInput::new(&ids, [1, 4], &at));
@@ -277,7 +278,7 @@ fn a_trimmed_network_is_a_checkpoint_like_any_other() {
     let folder = scratch("trimmed");
     let full = Vocabulary::new(13, 0, 1, 2, 12).expect("valid");
     let map = IdMap::new([5], &full, 3).expect("valid");
-    let trimmed = model(Family::Roberta).trimmed(&map).expect("fits");
+    let trimmed = map.trim_model(model(Family::Roberta)).expect("fits");
     Checkpoint::write(&trimmed, &folder, None).expect("written");
     map.save(folder.join("words.json")).expect("written");
     let again = load(&folder).expect("sound");
@@ -294,11 +295,11 @@ fn a_trimmed_network_is_a_checkpoint_like_any_other() {
 fn trimming_refuses_maps_of_other_networks() {
     let other = Vocabulary::new(14, 0, 1, 2, 12).expect("valid");
     let map = IdMap::new([], &other, 3).expect("valid");
-    assert!(matches!(model(Family::Bert).trimmed(&map), Err(Error::Config { field: "vocab_size", .. })));
+    assert!(matches!(map.trim_model(model(Family::Bert)), Err(Error::Config { field: "vocab_size", .. })));
     assert!(IdMap::new([14], &other, 3).is_err());
     // Padding that is not where the map's vocabulary has it.
     let low = Vocabulary::new(13, 0, 0, 2, 12).expect("valid");
     let map = IdMap::new([], &low, 3).expect("valid");
     let model = config(Family::Roberta).with_pad_token_id(4).init(&Device::default()).expect("valid");
-    assert!(matches!(model.trimmed(&map), Err(Error::Config { field: "pad_token_id", .. })));
+    assert!(matches!(map.trim_model(model.clone()), Err(Error::Config { field: "pad_token_id", .. })));
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
+use super::keys::bert::layer_slots;
 use super::weights::Weights;
-use super::{keys, save};
+use super::{Slots, Stored, save};
 use crate::Error;
 use crate::length::{LengthHead, LengthHeadConfig};
 
@@ -24,7 +25,7 @@ impl LengthHead {
         let config = folder.join(CONFIG);
         let text = serde_json::to_string_pretty(self.config()).map_err(Error::ConfigJson)?;
         save::replace(&config, text.as_bytes())?;
-        save::weights(&folder.join(WEIGHTS), keys::head_slots(&mut self.clone()), &config)
+        save::weights(&folder.join(WEIGHTS), slots(&mut self.clone()), &config)
     }
 
     /// Reads what [`LengthHead::write`] wrote; `None` if the folder has no `length_head.json`.
@@ -46,13 +47,23 @@ impl LengthHead {
             return Err(Error::NoFile { path: folder.to_owned(), file: WEIGHTS });
         }
         let (mut head, mut weights) = (sizes.init(device)?, Weights::of_file(&path)?);
-        let mut lacking = Vec::new();
-        for (key, slot) in keys::head_slots(&mut head) {
-            match weights.take(&key, &slot.shape())? {
-                Some(values) => slot.set(values),
-                None => lacking.push(key),
-            }
+        let lacking: Vec<String> =
+            slots(&mut head).into_iter().map(|(key, _)| key).filter(|key| !weights.has(key)).collect();
+        if !lacking.is_empty() {
+            return Err(Error::Missing { keys: lacking });
         }
-        if lacking.is_empty() { Ok(Some(head)) } else { Err(Error::Missing { keys: lacking }) }
+        for (key, slot) in slots(&mut head) {
+            let shape = slot.shape();
+            slot.set(weights.take(&key, &shape, Stored::F32)?);
+        }
+        Ok(Some(head))
     }
+}
+
+fn slots(head: &mut LengthHead) -> Slots<'_> {
+    let mut slots = Slots::new();
+    layer_slots(&mut slots, "layer", &mut head.layer);
+    slots.linear("inner", &mut head.inner);
+    slots.linear("outer", &mut head.outer);
+    slots
 }

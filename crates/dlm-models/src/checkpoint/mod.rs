@@ -2,26 +2,32 @@
 
 mod head;
 mod keys;
+mod pretrained;
 mod report;
 mod save;
+mod slot;
 mod weights;
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
+use serde_json::Value;
 use tokenizers::Tokenizer;
 
-use self::keys::Names;
 use self::weights::Weights;
-use crate::config::{EncoderConfig, Family};
-use crate::encoder::Encoder;
+use crate::config::Family;
 use crate::{Error, tokenizer};
 
+pub use self::pretrained::{Pretrained, Words};
 pub use self::report::Report;
+pub use self::slot::{Slot, Slots};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+/// What `save_pretrained` splits at: 50 GB.
+const SHARD: usize = 50_000_000_000;
 
 /// What becomes of a parameter that a checkpoint lacks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,9 +48,9 @@ pub enum Missing {
 /// # Example
 /// ```no_run
 /// use burn::tensor::Device;
-/// use dlm_models::{Checkpoint, Missing};
+/// use dlm_models::{Checkpoint, Encoder, Missing};
 /// let checkpoint = Checkpoint::open("minilm")?.with_missing(Missing::Initialise);
-/// let (model, report) = checkpoint.load(&Device::flex())?;
+/// let (model, report) = checkpoint.load::<Encoder>(&Device::flex())?;
 /// println!("{report}"); // what was loaded, what is new, what was left
 /// Checkpoint::write(&model, "elsewhere", None)?;
 /// # Ok::<(), dlm_models::Error>(())
@@ -54,6 +60,19 @@ pub struct Checkpoint {
     folder: PathBuf,
     family: Option<Family>,
     missing: Missing,
+    dtype: Stored,
+}
+
+/// Of which type loaded weights are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stored {
+    /// f32, whatever the file holds.
+    #[default]
+    F32,
+    /// What the file holds.
+    Kept,
+    /// This float type.
+    As(DType),
 }
 
 impl Checkpoint {
@@ -66,7 +85,7 @@ impl Checkpoint {
         if !folder.is_dir() {
             return Err(Error::NoFolder { path: folder });
         }
-        Ok(Self { folder, family: None, missing: Missing::Refuse })
+        Ok(Self { folder, family: None, missing: Missing::Refuse, dtype: Stored::F32 })
     }
 
     /// Names the family, for old folders whose configuration does not.
@@ -86,38 +105,73 @@ impl Checkpoint {
         &self.folder
     }
 
-    /// Reads the configuration.
+    /// Keeps weights in the type of the file, or makes them of one type; else they become f32.
+    #[must_use]
+    pub fn with_dtype(self, dtype: Stored) -> Self {
+        Self { dtype, ..self }
+    }
+
+    /// The text of `config.json`, with the family's `model_type` if one was named.
     ///
     /// # Errors
-    /// [`Error::NoFile`], [`Error::Io`], and those of [`EncoderConfig::from_json`].
-    pub fn config(&self) -> Result<EncoderConfig, Error> {
+    /// [`Error::NoFile`], [`Error::Io`], [`Error::ConfigJson`].
+    pub fn config(&self) -> Result<String, Error> {
         let path = self.folder.join(CONFIG);
         if !path.is_file() {
             return Err(Error::NoFile { path: self.folder.clone(), file: CONFIG });
         }
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-        match self.family {
-            None => EncoderConfig::from_json(&text),
-            Some(family) => EncoderConfig::from_json_as(family, &text),
-        }
+        let Some(family) = self.family else { return Ok(text) };
+        let mut fields: serde_json::Map<String, Value> =
+            serde_json::from_str(&text).map_err(Error::ConfigJson)?;
+        fields.insert("model_type".to_owned(), family.model_type().into());
+        serde_json::to_string(&fields).map_err(Error::ConfigJson)
     }
 
-    /// Reads the network onto a device. Weights of any float type become f32.
+    /// Reads the network onto a device.
     ///
     /// # Errors
-    /// Those of [`Checkpoint::config`]; [`Error::NoFile`] without weights, [`Error::Damaged`] for files
-    /// that are cut short or are something else, [`Error::Missing`] if missing weights are refused,
-    /// [`Error::Shape`], [`Error::Dtype`], [`Error::NotFinite`].
-    pub fn load(&self, device: &Device) -> Result<(Encoder, Report), Error> {
-        let mut model = self.config()?.init(device)?;
-        let names = keys::names(model.config().family);
+    /// Those of [`Checkpoint::config`] and of [`Pretrained::from_config`]; [`Error::NoFile`] without weights,
+    /// [`Error::Damaged`] for files that are cut short or are something else, [`Error::Missing`] if missing
+    /// weights are refused, [`Error::Shape`], [`Error::Dtype`], [`Error::NotFinite`].
+    pub fn load<M: Pretrained>(&self, device: &Device) -> Result<(M, Report), Error> {
+        let mut model = M::from_config(&self.config()?, device)?;
+        let report = self.load_into(&mut model)?;
+        Ok((model, report))
+    }
+
+    /// Reads weights into a network that was built by other means, such as one of a folder without
+    /// `config.json`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], configurations aside. The network may then have been loaded in part.
+    pub fn load_into<M: Pretrained>(&self, model: &mut M) -> Result<Report, Error> {
         let mut weights = Weights::open(&self.folder)?;
-        let mut report = fill(&mut model, names, &mut weights)?;
+        let mut report = self.fill(model, &mut weights)?;
         if self.missing == Missing::Refuse && !report.missing.is_empty() {
             return Err(Error::Missing { keys: report.missing });
         }
         report.unused = weights.into_keys();
-        Ok((model, report))
+        Ok(report)
+    }
+
+    /// Moves weights into the model as far as they are there.
+    fn fill<M: Pretrained>(&self, model: &mut M, weights: &mut Weights) -> Result<Report, Error> {
+        let (names, tied) = (model.clone(), model.tied());
+        let mut report = Report::default();
+        for (key, slot) in model.slots() {
+            let shape = slot.shape();
+            let spellings = std::iter::once(key.clone()).chain(names.spellings(&key));
+            match spellings.into_iter().find(|key| weights.has(key)) {
+                None => report.missing.push(key),
+                Some(found) => {
+                    slot.set(weights.take(&found, &shape, self.dtype)?);
+                    report.loaded.push(key);
+                }
+            }
+        }
+        report.tied = tied.into_iter().filter(|key| weights.discard(key)).collect();
+        Ok(report)
     }
 
     /// Reads the tokenizer, if the folder has one. It neither pads nor truncates, whatever its file says.
@@ -130,39 +184,45 @@ impl Checkpoint {
         if !path.is_file() {
             return Ok(None);
         }
-        tokenizer::read(&path, self.config()?.vocab_size).map(Some)
+        tokenizer::read(&path, self.vocab_size()?).map(Some)
+    }
+
+    /// The number of words that the configuration names.
+    fn vocab_size(&self) -> Result<usize, Error> {
+        #[derive(serde::Deserialize)]
+        struct Sizes {
+            vocab_size: usize,
+            /// Where the table has more rows than the tokenizer has words.
+            embedding_size: Option<usize>,
+        }
+        let sizes: Sizes = serde_json::from_str(&self.config()?).map_err(Error::ConfigJson)?;
+        Ok(sizes.vocab_size.max(sizes.embedding_size.unwrap_or(0)))
     }
 
     /// Writes a folder that both this crate and Python's transformers read: `config.json`,
-    /// `model.safetensors` (f32), and a copy of `tokenizer`. The tied decoder is not written twice.
+    /// `model.safetensors` in the types of the parameters, and a copy of `tokenizer`. Tied decoders are not
+    /// written twice. More than 50 GB are split over several files.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write(model: &Encoder, folder: impl AsRef<Path>, tokenizer: Option<&Path>) -> Result<(), Error> {
-        save::write(model, folder.as_ref(), tokenizer)
+    pub fn write<M: Pretrained>(
+        model: &M,
+        folder: impl AsRef<Path>,
+        tokenizer: Option<&Path>,
+    ) -> Result<(), Error> {
+        Self::write_sharded(model, folder, tokenizer, SHARD)
     }
-}
 
-/// Moves weights into the model as far as they are there.
-fn fill(model: &mut Encoder, names: &Names, weights: &mut Weights) -> Result<Report, Error> {
-    let bare = !weights.has(&format!("{}{}", names.body, keys::WORDS)) && weights.has(keys::WORDS);
-    let body = if bare { "" } else { names.body };
-    let mut report = Report::default();
-    for (key, slot) in keys::slots(model, body) {
-        let shape = slot.shape();
-        let values = match weights.take(&key, &shape)? {
-            None => keys::older(&key).map_or(Ok(None), |older| weights.take(&older, &shape))?,
-            values => values,
-        };
-        match values {
-            None => report.missing.push(key),
-            Some(values) => {
-                slot.set(values);
-                report.loaded.push(key);
-            }
-        }
+    /// [`Checkpoint::write`] with files of at most `most` bytes of weights, unless one weight alone has more.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_sharded<M: Pretrained>(
+        model: &M,
+        folder: impl AsRef<Path>,
+        tokenizer: Option<&Path>,
+        most: usize,
+    ) -> Result<(), Error> {
+        save::write(model, folder.as_ref(), tokenizer, most)
     }
-    let tied = names.tied.iter().filter(|key| weights.discard(key));
-    report.tied = tied.map(|&key| key.to_owned()).collect();
-    Ok(report)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Loaded into the network. Names of norms are the present ones, whatever the file says.
+    /// Loaded into the network, by the names that upstream saves today, whatever the file says.
     pub loaded: Vec<String>,
     /// Of the network but not of the checkpoint: new and untrained.
     pub missing: Vec<String>,

@@ -1,23 +1,40 @@
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
+use burn::tensor::DType;
 use safetensors::{Dtype, View};
+use serde_json::json;
 
-use super::keys::{self, Slot, Slots};
-use super::{CONFIG, TOKENIZER, WEIGHTS};
+use super::{CONFIG, INDEX, Pretrained, Slot, TOKENIZER, WEIGHTS};
 use crate::Error;
-use crate::encoder::Encoder;
 
 /// A parameter on its way into a file; it leaves the device when its turn comes.
 struct Written<'a> {
     slot: Slot<'a>,
     shape: Vec<usize>,
+    dtype: DType,
+}
+
+impl<'a> Written<'a> {
+    fn new(slot: Slot<'a>) -> Self {
+        // Types that upstream has no name for are written as f32.
+        let dtype = match slot.dtype() {
+            dtype @ (DType::F64 | DType::F16 | DType::BF16) => dtype,
+            _ => DType::F32,
+        };
+        Self { shape: slot.shape(), dtype, slot }
+    }
 }
 
 impl View for Written<'_> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        match self.dtype {
+            DType::F64 => Dtype::F64,
+            DType::F16 => Dtype::F16,
+            DType::BF16 => Dtype::BF16,
+            _ => Dtype::F32,
+        }
     }
 
     fn shape(&self) -> &[usize] {
@@ -25,31 +42,81 @@ impl View for Written<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.slot.get().convert::<f32>().bytes().to_vec())
+        Cow::Owned(self.slot.get().convert_dtype(self.dtype).as_bytes().to_vec())
     }
 
     fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * size_of::<f32>()
+        self.shape.iter().product::<usize>() * self.dtype.size()
     }
 }
 
-pub(super) fn write(model: &Encoder, folder: &Path, tokenizer: Option<&Path>) -> Result<(), Error> {
+type Named<'a> = (String, Written<'a>);
+
+pub(super) fn write<M: Pretrained>(
+    model: &M,
+    folder: &Path,
+    tokenizer: Option<&Path>,
+    most: usize,
+) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let names = keys::names(model.config().family);
-    let config = model.config().clone().describing(names.architecture);
-    replace(&folder.join(CONFIG), config.to_json().as_bytes())?;
+    let config = folder.join(CONFIG);
+    replace(&config, model.to_config().as_bytes())?;
     if let Some(source) = tokenizer {
         // Read whole before the target is opened: both may be the same file.
         let text = std::fs::read(source).map_err(Error::io(source))?;
         replace(&folder.join(TOKENIZER), &text)?;
     }
     // The clone shares its tensors; `slots` wants a model that it may change.
-    weights(&folder.join(WEIGHTS), keys::slots(&mut model.clone(), names.body), &folder.join(CONFIG))
+    let mut model = model.clone();
+    let slots: Vec<Named<'_>> =
+        model.slots().into_iter().map(|(key, slot)| (key, Written::new(slot))).collect();
+    let mut shards = shards(slots, most);
+    if shards.len() == 1 {
+        remove(&folder.join(INDEX))?;
+        return file(&folder.join(WEIGHTS), shards.remove(0), &config);
+    }
+    let count = shards.len();
+    let (mut weight_map, mut total) = (BTreeMap::new(), 0);
+    for (index, shard) in shards.into_iter().enumerate() {
+        let name = format!("model-{:05}-of-{count:05}.safetensors", index + 1);
+        weight_map.extend(shard.iter().map(|(key, _)| (key.clone(), name.clone())));
+        total += bytes(&shard);
+        file(&folder.join(name), shard, &config)?;
+    }
+    let index = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
+    replace(&folder.join(INDEX), format!("{index:#}\n").as_bytes())?;
+    // Readers prefer the single file.
+    remove(&folder.join(WEIGHTS))
 }
 
-/// Writes parameters as f32, readable for whom `like` is readable.
-pub(super) fn weights(path: &Path, slots: Slots<'_>, like: &Path) -> Result<(), Error> {
-    let tensors = slots.into_iter().map(|(key, slot)| (key, Written { shape: slot.shape(), slot }));
+/// Parts of at most `most` bytes each, or of one parameter.
+fn shards(slots: Vec<Named<'_>>, most: usize) -> Vec<Vec<Named<'_>>> {
+    let mut shards: Vec<Vec<_>> = vec![Vec::new()];
+    let mut size = 0;
+    for slot in slots {
+        let more = slot.1.data_len();
+        if size > 0 && size + more > most {
+            shards.push(Vec::new());
+            size = 0;
+        }
+        size += more;
+        if let Some(shard) = shards.last_mut() {
+            shard.push(slot);
+        }
+    }
+    shards
+}
+
+fn bytes(shard: &[Named<'_>]) -> usize {
+    shard.iter().map(|(_, written)| written.data_len()).sum()
+}
+
+/// Writes parameters, readable for whom `like` is readable.
+pub(super) fn weights(path: &Path, slots: super::Slots<'_>, like: &Path) -> Result<(), Error> {
+    file(path, slots.into_iter().map(|(key, slot)| (key, Written::new(slot))).collect(), like)
+}
+
+fn file(path: &Path, tensors: Vec<Named<'_>>, like: &Path) -> Result<(), Error> {
     // transformers refuses files that do not say so.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|error| match error {
@@ -59,6 +126,10 @@ pub(super) fn weights(path: &Path, slots: Slots<'_>, like: &Path) -> Result<(), 
     // safetensors writes files that only their owner may read.
     let readable = std::fs::metadata(like).map_err(Error::io(like))?.permissions();
     std::fs::set_permissions(path, readable).map_err(Error::io(path))
+}
+
+fn remove(path: &PathBuf) -> Result<(), Error> {
+    if path.is_file() { std::fs::remove_file(path).map_err(Error::io(path)) } else { Ok(()) }
 }
 
 /// Writes beside the file and renames, so that a crash leaves the old one or the new one.

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use burn::store::burn_pack::Tensor as Stored;
+use burn::store::burn_pack::Tensor as Lazy;
 use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
-use burn::tensor::DType;
+use burn::tensor::{DType, TensorData};
 use serde::Deserialize;
 
+use super::{INDEX, Stored, WEIGHTS};
 use crate::Error;
 
 /// Where weights may be, in the order of preference; an index names several files of the kind above it.
 const FILES: [(&str, Format, bool); 4] = [
-    ("model.safetensors", Format::Safetensors, false),
-    ("model.safetensors.index.json", Format::Safetensors, true),
+    (WEIGHTS, Format::Safetensors, false),
+    (INDEX, Format::Safetensors, true),
     ("pytorch_model.bin", Format::Pytorch, false),
     ("pytorch_model.bin.index.json", Format::Pytorch, true),
 ];
@@ -27,7 +28,7 @@ enum Format {
 
 /// The weights of a checkpoint that nobody has taken yet.
 pub(super) struct Weights {
-    tensors: BTreeMap<String, (Stored, PathBuf)>,
+    tensors: BTreeMap<String, (Lazy, PathBuf)>,
 }
 
 impl Weights {
@@ -65,20 +66,27 @@ impl Weights {
         self.tensors.remove(key).is_some()
     }
 
-    /// Takes a weight: its elements in upstream's order, as f32. `None` if there is none of that name.
-    pub(super) fn take(&mut self, key: &str, shape: &[usize]) -> Result<Option<Vec<f32>>, Error> {
-        let Some((tensor, file)) = self.tensors.remove(key) else { return Ok(None) };
+    /// Takes a weight that [`Weights::has`]: its elements in upstream's order.
+    pub(super) fn take(&mut self, key: &str, shape: &[usize], dtype: Stored) -> Result<TensorData, Error> {
+        let Some((tensor, file)) = self.tensors.remove(key) else {
+            return Err(Error::Missing { keys: vec![key.to_owned()] });
+        };
         if tensor.shape.as_slice() != shape {
             let found = tensor.shape.as_slice().to_vec();
             return Err(Error::Shape { key: key.to_owned(), expected: shape.to_vec(), found });
         }
-        if !matches!(tensor.dtype, DType::F64 | DType::F32 | DType::F16 | DType::BF16) {
+        if !tensor.dtype.is_float() {
             return Err(Error::Dtype { key: key.to_owned(), found: format!("{:?}", tensor.dtype) });
         }
+        let dtype = match dtype {
+            Stored::Kept => tensor.dtype,
+            Stored::F32 => DType::F32,
+            Stored::As(dtype) => dtype,
+        };
         let data = bridge::into_data(tensor).map_err(|reason| Error::damaged(&file, reason))?;
-        let values: Vec<f32> = data.iter::<f32>().collect();
-        match values.iter().position(|value| !value.is_finite()) {
-            None => Ok(Some(values)),
+        let broken = data.iter::<f32>().position(|value| !value.is_finite());
+        match broken {
+            None => Ok(data.convert_dtype(dtype)),
             Some(element) => Err(Error::NotFinite { key: key.to_owned(), element }),
         }
     }
@@ -90,7 +98,7 @@ impl Weights {
 }
 
 impl Format {
-    fn read(self, file: &Path) -> Result<BTreeMap<String, Stored>, Error> {
+    fn read(self, file: &Path) -> Result<BTreeMap<String, Lazy>, Error> {
         match self {
             Self::Safetensors => stored(file, SafetensorsStore::from_file(file)),
             // burn renumbers layers to close gaps; a gap in a transformer is a damaged file.
@@ -99,7 +107,7 @@ impl Format {
     }
 }
 
-fn stored<S: ModuleStore>(file: &Path, mut store: S) -> Result<BTreeMap<String, Stored>, Error>
+fn stored<S: ModuleStore>(file: &Path, mut store: S) -> Result<BTreeMap<String, Lazy>, Error>
 where
     S::Error: std::fmt::Display,
 {

@@ -1,0 +1,3 @@
+//! Upstream names of weights, a file for each family.
+
+pub(super) mod bert;

@@ -1,0 +1,131 @@
+//! Parameters beside their upstream names.
+
+use burn::module::{Param, ParamId};
+use burn::nn::{LayerNorm, Linear, RmsNorm};
+use burn::tensor::{DType, Tensor, TensorData};
+
+/// A parameter and how upstream lays it out.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Slot<'a> {
+    /// Upstream `[out, in]`, here `[in, out]`.
+    Linear(&'a mut Param<Tensor<2>>),
+    /// The same on both sides.
+    Table(&'a mut Param<Tensor<2>>),
+    /// The same on both sides.
+    Vector(&'a mut Param<Tensor<1>>),
+}
+
+impl Slot<'_> {
+    /// Upstream's shape.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Linear(param) => param.lazy_shape().iter().rev().copied().collect(),
+            Self::Table(param) => param.lazy_shape().to_vec(),
+            Self::Vector(param) => param.lazy_shape().to_vec(),
+        }
+    }
+
+    /// The type of its elements.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::Linear(param) | Self::Table(param) => param.val().dtype(),
+            Self::Vector(param) => param.val().dtype(),
+        }
+    }
+
+    /// Puts elements in upstream's order in the parameter, which takes their type.
+    pub(super) fn set(self, values: TensorData) {
+        match self {
+            Self::Linear(param) => fill(param, transposed(&values)),
+            Self::Table(param) => fill(param, values),
+            Self::Vector(param) => fill(param, values),
+        }
+    }
+
+    /// The parameter's elements in upstream's order.
+    pub(super) fn get(&self) -> TensorData {
+        match self {
+            Self::Linear(param) => param.val().transpose().into_data(),
+            Self::Table(param) => param.val().into_data(),
+            Self::Vector(param) => param.val().into_data(),
+        }
+    }
+}
+
+/// Every parameter of a network beside its upstream name.
+#[derive(Debug, Default)]
+pub struct Slots<'a>(Vec<(String, Slot<'a>)>);
+
+impl<'a> Slots<'a> {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a parameter.
+    pub fn put(&mut self, key: impl Into<String>, slot: Slot<'a>) {
+        self.0.push((key.into(), slot));
+    }
+
+    /// Adds a table, `[rows, columns]` on both sides.
+    pub fn table(&mut self, key: impl Into<String>, param: &'a mut Param<Tensor<2>>) {
+        self.put(key, Slot::Table(param));
+    }
+
+    /// Adds a vector.
+    pub fn vector(&mut self, key: impl Into<String>, param: &'a mut Param<Tensor<1>>) {
+        self.put(key, Slot::Vector(param));
+    }
+
+    /// Adds `stem.weight` and, if there is one, `stem.bias`.
+    pub fn linear(&mut self, stem: &str, layer: &'a mut Linear) {
+        self.put(format!("{stem}.weight"), Slot::Linear(&mut layer.weight));
+        if let Some(bias) = &mut layer.bias {
+            self.vector(format!("{stem}.bias"), bias);
+        }
+    }
+
+    /// Adds `stem.weight` and, if there is one, `stem.bias`.
+    pub fn norm(&mut self, stem: &str, layer: &'a mut LayerNorm) {
+        self.vector(format!("{stem}.weight"), &mut layer.gamma);
+        if let Some(bias) = &mut layer.beta {
+            self.vector(format!("{stem}.bias"), bias);
+        }
+    }
+
+    /// Adds `stem.weight`.
+    pub fn rms_norm(&mut self, stem: &str, layer: &'a mut RmsNorm) {
+        self.vector(format!("{stem}.weight"), &mut layer.gamma);
+    }
+}
+
+impl<'a> IntoIterator for Slots<'a> {
+    type Item = (String, Slot<'a>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+fn fill<const D: usize>(param: &mut Param<Tensor<D>>, values: TensorData) {
+    let id: ParamId = param.id;
+    let dtype = values.dtype();
+    let value = Tensor::from_data(values, (&param.lazy_device(), dtype));
+    // Keeps the identity and whether it is trained, and never draws the initial values.
+    *param = param.clone().transform_for_load(value, id);
+}
+
+/// A matrix of elements of any type, on its side.
+fn transposed(values: &TensorData) -> TensorData {
+    let [rows, columns] = values.shape().dims();
+    let (bytes, size) = (values.as_bytes(), values.dtype().size());
+    let mut turned = Vec::with_capacity(bytes.len());
+    for column in 0..columns {
+        for row in 0..rows {
+            turned.extend_from_slice(&bytes[(row * columns + column) * size..][..size]);
+        }
+    }
+    TensorData::from_bytes_vec(turned, [columns, rows], values.dtype())
+}

@@ -1,0 +1,121 @@
+//! Rotary positions: queries and keys turned by angles that grow with the position.
+//!
+//! Source: Su et al. 2021, arXiv:2104.09864; elements i and i + d/2 make a pair, as in transformers'
+//! `rotate_half` (burn's own layer pairs neighbours).
+
+use std::f64::consts::PI;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+/// How angles are shrunk for texts longer than those of the training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Scaling {
+    None,
+    /// Positions divided by a factor. Chen et al. 2023, arXiv:2306.15595.
+    Linear {
+        factor: f64,
+    },
+    /// Slow angles divided, fast ones kept, with a ramp between. Llama 3.1.
+    Llama3 {
+        factor: f64,
+        low: f64,
+        high: f64,
+        original: f64,
+    },
+    /// The same by number of turns, and scores made sharper. Peng et al. 2023, arXiv:2309.00071.
+    Yarn {
+        factor: f64,
+        fast: f64,
+        slow: f64,
+        original: f64,
+        sharpness: Option<f64>,
+    },
+}
+
+/// The angles of one position, for each pair of elements of a head.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rotary {
+    frequencies: Vec<f64>,
+    amplitude: f64,
+}
+
+/// Cosines and sines of a batch's positions.
+pub(crate) struct Turn {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+}
+
+impl Rotary {
+    /// Angles θ^(−2i/d) for the first `width` (d, even) elements of a head.
+    pub(crate) fn new(width: usize, theta: f64, scaling: Scaling) -> Self {
+        let plain: Vec<f64> =
+            (0..width / 2).map(|pair| theta.powf(-2.0 * pair as f64 / width as f64)).collect();
+        let frequencies = match scaling {
+            Scaling::None => plain,
+            Scaling::Linear { factor } => plain.into_iter().map(|f| f / factor).collect(),
+            Scaling::Llama3 { factor, low, high, original } => {
+                let keep = |f: f64| ((original * f / (2.0 * PI) - low) / (high - low)).clamp(0.0, 1.0);
+                plain.into_iter().map(|f| keep(f) * f + (1.0 - keep(f)) * f / factor).collect()
+            }
+            Scaling::Yarn { factor, fast, slow, original, .. } => {
+                let [first, last] = ramp(width, theta, fast, slow, original);
+                let shrink = |pair: usize| ((pair as f64 - first) / (last - first)).clamp(0.0, 1.0);
+                let scaled = |(pair, f): (usize, f64)| (1.0 - shrink(pair)) * f + shrink(pair) * f / factor;
+                plain.into_iter().enumerate().map(scaled).collect()
+            }
+        };
+        let amplitude = match scaling {
+            Scaling::Yarn { sharpness: Some(sharpness), .. } => sharpness,
+            Scaling::Yarn { factor, .. } if factor > 1.0 => 0.1 * factor.ln() + 1.0,
+            _ => 1.0,
+        };
+        Self { frequencies, amplitude }
+    }
+
+    /// The turns of some positions, one for each token of a batch.
+    pub(crate) fn turn(
+        &self,
+        positions: &[i32],
+        [rows, len]: [usize; 2],
+        dtype: DType,
+        device: &Device,
+    ) -> Turn {
+        let table = |function: fn(f64) -> f64| {
+            let value = |position: i32, f: f64| (function(f64::from(position) * f) * self.amplitude) as f32;
+            let of = |&position: &i32| self.frequencies.iter().map(move |&f| value(position, f));
+            let values: Vec<f32> = positions.iter().flat_map(of).collect();
+            let data = TensorData::new(values, [rows, 1, len, self.frequencies.len()]);
+            Tensor::<4>::from_data(data, device).cast(dtype)
+        };
+        Turn { cos: table(f64::cos), sin: table(f64::sin) }
+    }
+}
+
+impl Turn {
+    /// Turns the pairs of every head; elements beyond the rotary width stay.
+    ///
+    /// # Shapes
+    /// - `heads`: `[B, H, L, d]`
+    /// - returns: `[B, H, L, d]`
+    pub(crate) fn apply(&self, heads: Tensor<4>) -> Tensor<4> {
+        let [.., width] = heads.dims();
+        let half = self.cos.dims()[3];
+        let first = heads.clone().narrow(3, 0, half);
+        let second = heads.clone().narrow(3, half, half);
+        let (cos, sin) = (self.cos.clone(), self.sin.clone());
+        let mut turned =
+            vec![first.clone() * cos.clone() - second.clone() * sin.clone(), second * cos + first * sin];
+        if width > 2 * half {
+            turned.push(heads.narrow(3, 2 * half, width - 2 * half));
+        }
+        Tensor::cat(turned, 3)
+    }
+}
+
+/// The pairs between which YaRN goes from keeping angles to dividing them.
+fn ramp(width: usize, theta: f64, fast: f64, slow: f64, original: f64) -> [f64; 2] {
+    let pair = |turns: f64| width as f64 * (original / (turns * 2.0 * PI)).ln() / (2.0 * theta.ln());
+    let first = pair(fast).floor().max(0.0);
+    let last = pair(slow).ceil().min(width as f64 - 1.0);
+    [first, if first == last { last + 0.001 } else { last }]
+}

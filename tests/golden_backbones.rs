@@ -1,0 +1,151 @@
+//! Backbones against their upstream classes: every logit, gradients, and a folder written and read again, of
+//! tiny random networks (`tools/golden/backbone.py` and the scripts that use it).
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and tell what it saw")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::store::{ModuleStore, SafetensorsStore, bridge};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
+use dlm::models::{Checkpoint, Pretrained, Slot};
+
+/// Upstream computes in f64.
+const TOLERANCE: f32 = 1e-4;
+
+/// Upstream's inputs and answers.
+struct Golden(BTreeMap<String, TensorData>);
+
+impl Golden {
+    fn open(folder: &Path) -> Self {
+        let mut store = SafetensorsStore::from_file(folder.join("golden.safetensors"));
+        let tensors = store.get_all_tensors().unwrap();
+        Self(tensors.iter().map(|(key, tensor)| (key.clone(), bridge::to_data(tensor).unwrap())).collect())
+    }
+
+    fn floats(&self, key: &str) -> Vec<f32> {
+        self.0[key].iter::<f32>().collect()
+    }
+
+    fn ints(&self, key: &str) -> Vec<i64> {
+        self.0[key].iter::<i64>().collect()
+    }
+
+    /// The prefixes of all cases: `""`, `"full."`, ..
+    fn cases(&self) -> Vec<&str> {
+        self.0.keys().filter_map(|key| key.strip_suffix("input_ids")).collect()
+    }
+
+    fn ids(&self, case: &str) -> (Vec<TokenId>, [usize; 2], Vec<bool>) {
+        let key = |name: &str| format!("{case}{name}");
+        let ids: Vec<TokenId> = self.ints(&key("input_ids")).iter().map(|&id| id as TokenId).collect();
+        let pad = match self.0.contains_key(&key("attention_mask")) {
+            true => self.ints(&key("attention_mask")).iter().map(|&seen| seen == 0).collect(),
+            false => vec![false; ids.len()],
+        };
+        (ids, self.0[&key("input_ids")].shape().dims(), pad)
+    }
+
+    /// A case may say who sees whom: `block`, a number of positions (1 is causal).
+    fn attention(&self, case: &str) -> Attention<'static> {
+        match self.0.get(&format!("{case}block")).map(|block| block.iter::<i64>().next().unwrap()) {
+            None => Attention::Full,
+            Some(block) => Attention::BlockCausal(block as usize),
+        }
+    }
+
+    fn times(&self, case: &str) -> Vec<f64> {
+        self.0.get(&format!("{case}times")).map_or_else(Vec::new, |times| times.iter::<f64>().collect())
+    }
+
+    /// Largest difference from the model's logits, padding aside.
+    fn gap(&self, model: &impl Denoiser, case: &str) -> f32 {
+        let (ids, shape, pad) = self.ids(case);
+        let at: Vec<usize> = (0..ids.len()).filter(|&i| !pad[i]).collect();
+        let times = self.times(case);
+        let input = DenoiserInput::new(&ids, shape, &at).with_pad(&pad).with_attention(self.attention(case));
+        let input = if times.is_empty() { input } else { input.with_times(&times) };
+        model.check(&input).unwrap();
+        let ours = model.logits(&input);
+        let words = ours.dims()[1];
+        let theirs = self.floats(&format!("{case}logits"));
+        let theirs: Vec<f32> = at.iter().flat_map(|&i| theirs[i * words..][..words].to_vec()).collect();
+        largest_gap(&ours.into_data().iter::<f32>().collect::<Vec<_>>(), &theirs)
+    }
+
+    /// The weighted cross-entropy whose gradient upstream computed.
+    fn loss(&self, model: &impl Denoiser) -> Tensor<1> {
+        let (ids, shape, pad) = self.ids("");
+        let positions = self.ints("loss_positions");
+        let at: Vec<usize> =
+            positions.chunks(2).map(|place| place[0] as usize * shape[1] + place[1] as usize).collect();
+        let times = self.times("");
+        let input = DenoiserInput::new(&ids, shape, &at).with_pad(&pad).with_attention(self.attention(""));
+        let logits = model.logits(&if times.is_empty() { input } else { input.with_times(&times) });
+        let targets: Vec<i32> = self.ints("loss_targets").iter().map(|&id| id as i32).collect();
+        let device = logits.device();
+        let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [at.len(), 1]), &device);
+        let weights = TensorData::new(self.floats("loss_weights"), [at.len(), 1]);
+        let weights = Tensor::<2>::from_data(weights, &device);
+        -(log_softmax(logits, 1).gather(1, targets) * weights).sum()
+    }
+}
+
+fn largest_gap(left: &[f32], right: &[f32]) -> f32 {
+    assert_eq!(left.len(), right.len());
+    // NaN must not pass for small.
+    left.iter().zip(right).map(|(l, r)| (l - r).abs()).fold(0.0, |a, b| if b <= a { a } else { b })
+}
+
+fn assert_gap(what: &str, gap: f32) {
+    println!("{what}: largest difference {gap:.1e}");
+    assert!(gap <= TOLERANCE, "{what}: {gap}");
+}
+
+/// A parameter's gradient as upstream lays it out; none if the loss does not depend on it.
+fn gradient(slot: &Slot<'_>, gradients: &Gradients) -> Option<Vec<f32>> {
+    let data = match slot {
+        Slot::Linear(param) => param.val().grad(gradients)?.transpose().into_data(),
+        Slot::Table(param) => param.val().grad(gradients)?.into_data(),
+        Slot::Vector(param) => param.val().grad(gradients)?.into_data(),
+        _ => panic!("a new kind of slot"),
+    };
+    Some(data.iter::<f32>().collect())
+}
+
+/// All that is asked of a backbone: `folder` holds what upstream saved, and `golden.safetensors`.
+#[allow(dead_code)]
+fn check<M: Pretrained>(folder: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
+    let golden = Golden::open(&path);
+    let (model, report) = Checkpoint::open(&path).unwrap().load::<M>(&Device::default()).unwrap();
+    assert!(report.missing.is_empty() && report.unused.is_empty(), "{report}");
+    for case in golden.cases() {
+        assert_gap(&format!("{folder} {case}"), golden.gap(&model, case));
+    }
+
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("backbones").join(folder);
+    Checkpoint::write(&model, &target, None).unwrap();
+    let (again, _) = Checkpoint::open(&target).unwrap().load::<M>(&Device::default()).unwrap();
+    assert_gap(&format!("{folder} after saving"), golden.gap(&again, ""));
+
+    let mut model = model.train();
+    let loss = golden.loss(&model);
+    let gap = (loss.clone().into_scalar::<f32>() - golden.floats("loss")[0]).abs();
+    assert_gap(&format!("{folder} loss"), gap);
+    let gradients = loss.backward();
+    let mut seen = 0;
+    for (key, slot) in model.slots() {
+        if let Some(theirs) = golden.0.get(&format!("grad.{key}")) {
+            let ours = gradient(&slot, &gradients).unwrap_or_else(|| panic!("{key} has no gradient"));
+            let theirs: Vec<f32> = theirs.iter::<f32>().collect();
+            assert_gap(&format!("{folder} gradient of {key}"), largest_gap(&ours, &theirs));
+            seen += 1;
+        }
+    }
+    let expected = golden.0.keys().filter(|key| key.starts_with("grad.")).count();
+    assert!(expected > 0 && seen == expected, "{folder}: {seen} of {expected} gradients");
+}

@@ -11,6 +11,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, LayerNorm, Linear};
 use burn::tensor::activation::{gelu, gelu_approximate, relu, silu};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, s};
+use dlm_core::recompute::segment;
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
 use crate::attention::{SelfAttention, hidden_mask};
@@ -137,8 +138,12 @@ impl Encoder {
         let Some((last, layers)) = self.layers.split_last() else {
             return select(embedded, asked);
         };
-        let forward = |layer: &Layer, states, asked: Option<&_>| {
-            layer.forward(states, input.shape, hidden.as_ref(), asked)
+        let shape = input.shape;
+        let forward = |layer: &Layer, states, asked: Option<&Tensor<1, Int>>| {
+            let (hidden, asked) = (hidden.clone(), asked.cloned());
+            segment(layer, states, move |layer, states| {
+                layer.forward(states, shape, hidden.as_ref(), asked.as_ref())
+            })
         };
         let states = layers.iter().fold(embedded, |states, layer| forward(layer, states, None));
         forward(last, states, asked)

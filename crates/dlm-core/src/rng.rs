@@ -31,6 +31,8 @@ pub enum Purpose {
     Shots = 9,
     /// Which pairs of positions attention connects while it is opened.
     Attention = 10,
+    /// Initial values of new parameters.
+    Weights = 20,
 }
 
 /// A seed and a step: the part of an address that a whole batch shares.

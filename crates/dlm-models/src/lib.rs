@@ -5,9 +5,12 @@ mod checkpoint;
 mod config;
 mod encoder;
 mod error;
+mod freeze;
 mod init;
 mod length;
+mod lora;
 mod position;
+mod quantise;
 #[allow(dead_code, reason = "for the families to come")]
 mod rotary;
 mod tokenizer;
@@ -19,7 +22,10 @@ pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Store
 pub use config::{Activation, EncoderConfig, Family, ParamCounts};
 pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;
+pub use freeze::{Size, freeze, size, trainable};
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
+pub use lora::Lora;
+pub use quantise::{Bits, quantised};
 pub use tokenizer::vocabulary;
 pub use tokenizer_training::{Pieces, train_tokenizer};
-pub use vocab::IdMap;
+pub use vocab::{IdMap, with_mean_row, with_more_words};

@@ -1,12 +1,13 @@
 //! Hugging Face folders, in and out.
 
+pub(crate) mod adapters;
 mod head;
 mod keys;
 mod pretrained;
 mod report;
 mod save;
 mod slot;
-mod weights;
+pub(crate) mod weights;
 
 use std::path::{Path, PathBuf};
 

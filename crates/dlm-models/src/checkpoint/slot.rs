@@ -26,6 +26,34 @@ impl Slot<'_> {
         }
     }
 
+    /// The parameter's identity.
+    pub fn id(&self) -> ParamId {
+        match self {
+            Self::Linear(param) | Self::Table(param) => param.id,
+            Self::Vector(param) => param.id,
+        }
+    }
+
+    /// What its elements take in memory; as f32 if they are not there yet.
+    pub(crate) fn bytes(&self) -> usize {
+        fn of<const D: usize>(param: &Param<Tensor<D>>) -> usize {
+            let count = param.lazy_shape().num_elements();
+            let dtype = if param.is_initialized() { param.base().dtype() } else { DType::F32 };
+            match dtype {
+                // A byte or less for each, and a scale for each block or for all.
+                DType::QFloat(scheme) => {
+                    let block = scheme.block_size().map_or(count, |block| block.num_elements());
+                    (count * scheme.size_bits_value()).div_ceil(8) + count / block.max(1) * size_of::<f32>()
+                }
+                dtype => count * dtype.size(),
+            }
+        }
+        match self {
+            Self::Linear(param) | Self::Table(param) => of(param),
+            Self::Vector(param) => of(param),
+        }
+    }
+
     /// The type of its elements.
     pub fn dtype(&self) -> DType {
         match self {

@@ -9,6 +9,11 @@ mod freeze;
 mod init;
 mod length;
 mod lora;
+#[allow(dead_code, reason = "for the families to come")]
+mod init;
+mod length;
+#[allow(dead_code, reason = "for the families to come")]
+mod mlp;
 mod position;
 mod quantise;
 #[allow(dead_code, reason = "for the families to come")]
@@ -26,6 +31,7 @@ pub use freeze::{Size, freeze, size, trainable};
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
 pub use lora::Lora;
 pub use quantise::{Bits, quantised};
+pub use mlp::{GatedMlp, Mlp};
 pub use tokenizer::vocabulary;
 pub use tokenizer_training::{Pieces, train_tokenizer};
 pub use vocab::{IdMap, with_mean_row, with_more_words};

@@ -10,8 +10,11 @@ mod init;
 mod length;
 mod lora;
 #[allow(dead_code, reason = "for the families to come")]
+mod experts;
+mod grouped;
 mod init;
 mod length;
+mod llama;
 #[allow(dead_code, reason = "for the families to come")]
 mod mlp;
 mod position;
@@ -24,14 +27,21 @@ mod vocab;
 
 pub use attention::SelfAttention;
 pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
-pub use config::{Activation, EncoderConfig, Family, ParamCounts};
+pub use config::{
+    Activation, Biases, EncoderConfig, ExpertsConfig, Family, LlamaConfig, LlamaFamily, ParamCounts,
+};
 pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;
 pub use freeze::{Size, freeze, size, trainable};
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
 pub use lora::Lora;
 pub use quantise::{Bits, quantised};
+pub use experts::Experts;
+pub use grouped::{Apart, GroupedAttention, Projections, QueryKeyNorms};
+pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
+pub use llama::{Block, Feed, Llama};
 pub use mlp::{GatedMlp, Mlp};
+pub use rotary::Scaling as RopeScaling;
 pub use tokenizer::vocabulary;
 pub use tokenizer_training::{Pieces, train_tokenizer};
 pub use vocab::{IdMap, with_mean_row, with_more_words};

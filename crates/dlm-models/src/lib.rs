@@ -11,11 +11,11 @@ mod length;
 mod lora;
 #[allow(dead_code, reason = "for the families to come")]
 mod experts;
+mod gpt2;
 mod grouped;
 mod init;
 mod length;
 mod llama;
-#[allow(dead_code, reason = "for the families to come")]
 mod mlp;
 mod position;
 mod quantise;
@@ -28,7 +28,8 @@ mod vocab;
 pub use attention::SelfAttention;
 pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
 pub use config::{
-    Activation, Biases, EncoderConfig, ExpertsConfig, Family, LlamaConfig, LlamaFamily, ParamCounts,
+    Activation, Biases, EncoderConfig, ExpertsConfig, Family, Gpt2Config, LlamaConfig, LlamaFamily,
+    ParamCounts,
 };
 pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;
@@ -37,6 +38,7 @@ pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_le
 pub use lora::Lora;
 pub use quantise::{Bits, quantised};
 pub use experts::Experts;
+pub use gpt2::{Gpt2, Gpt2Block};
 pub use grouped::{Apart, GroupedAttention, Projections, QueryKeyNorms};
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
 pub use llama::{Block, Feed, Llama};

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
-use dlm::models::{Checkpoint, Gpt2, Llama, Pretrained, Slot};
+use dlm::models::{Checkpoint, Gpt2, Llama, Pretrained, Slot, Stored};
 
 /// Upstream computes in f64.
 const TOLERANCE: f32 = 1e-4;
@@ -196,5 +196,31 @@ fn llada2_with_experts() {
 
 #[test]
 fn gpt2() {
+    check::<Gpt2>("backbones/gpt2");
+}
+
+/// How far bf16, of 8 bits, may lead away from the same weights in f32, as a part of the largest logit.
+const HALF: f32 = 0.05;
+
+#[test]
+fn half_precision_stays_half_and_near() {
+    fn check<M: Pretrained>(folder: &str) {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
+        let golden = Golden::open(&path);
+        let checkpoint = Checkpoint::open(&path).unwrap().with_dtype(Stored::As(DType::BF16));
+        let (model, _) = checkpoint.load::<M>(&Device::default()).unwrap();
+        let (ids, shape, pad) = golden.ids("");
+        let input = DenoiserInput::new(&ids, shape, &[0]).with_pad(&pad);
+        assert_eq!(model.logits(&input).dtype(), DType::BF16, "{folder}");
+        let largest = golden.floats("logits").into_iter().fold(0.0, |a: f32, b| a.max(b.abs()));
+        let gap = golden.gap(&model, "");
+        assert!(gap > 0.0 && gap <= HALF * largest, "{folder}: {gap} of {largest}");
+        // What is written says which type it has.
+        let config: serde_json::Value = serde_json::from_str(&model.to_config()).unwrap();
+        assert_eq!(config["torch_dtype"], "bfloat16", "{folder}");
+    }
+    check::<Llama>("backbones/llama");
+    check::<Llama>("backbones/qwen3");
+    check::<Llama>("backbones/llada");
     check::<Gpt2>("backbones/gpt2");
 }

@@ -145,7 +145,10 @@ impl Denoiser for Llama {
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.vocab_size], &self.device());
+            return Tensor::zeros(
+                [0, self.config.vocab_size],
+                (&self.device(), self.words.weight.val().dtype()),
+            );
         }
         self.decoder().forward(self.features(input))
     }
@@ -160,7 +163,10 @@ impl Factored for Llama {
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.hidden_size], &self.device());
+            return Tensor::zeros(
+                [0, self.config.hidden_size],
+                (&self.device(), self.words.weight.val().dtype()),
+            );
         }
         self.states(input, Some(&indices(input.at, &self.device())))
     }

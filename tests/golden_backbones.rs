@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
-use dlm::models::{Checkpoint, Pretrained, Slot};
+use dlm::models::{Checkpoint, Encoder, Pretrained, Slot};
 
 /// Upstream computes in f64.
 const TOLERANCE: f32 = 1e-4;
@@ -117,7 +116,6 @@ fn gradient(slot: &Slot<'_>, gradients: &Gradients) -> Option<Vec<f32>> {
 }
 
 /// All that is asked of a backbone: `folder` holds what upstream saved, and `golden.safetensors`.
-#[allow(dead_code)]
 fn check<M: Pretrained>(folder: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
     let golden = Golden::open(&path);
@@ -148,4 +146,14 @@ fn check<M: Pretrained>(folder: &str) {
     }
     let expected = golden.0.keys().filter(|key| key.starts_with("grad.")).count();
     assert!(expected > 0 && seen == expected, "{folder}: {seen} of {expected} gradients");
+}
+
+#[test]
+fn distilbert() {
+    check::<Encoder>("backbones/distilbert");
+}
+
+#[test]
+fn xlm_r_xl() {
+    check::<Encoder>("backbones/xlmr_xl");
 }

@@ -9,6 +9,7 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use dlm_core::{Attention, DenoiserInput};
 
 use crate::init::linear;
+use crate::rotary::Turn;
 
 /// Multi-head self-attention with its output projection.
 #[derive(Module, Debug)]
@@ -40,19 +41,25 @@ impl SelfAttention {
     /// - `input`: `[B·L, D]`
     /// - `shape`: `[B, L]`
     /// - `hidden`: who must not see whom, see [`hidden_mask`]
+    /// - `turn`: rotary positions, where the family has them
     /// - returns: `[B·L, D]`
     pub(crate) fn mix(
         &self,
         input: Tensor<2>,
         [rows, len]: [usize; 2],
         hidden: Option<&Tensor<4, Bool>>,
+        turn: Option<&Turn>,
     ) -> Tensor<2> {
         let [tokens, width] = input.dims();
         let split = |projected: Tensor<2>| {
             projected.reshape([rows, len, self.heads, width / self.heads]).swap_dims(1, 2)
         };
-        let query = split(self.query.forward(input.clone()));
-        let key = split(self.key.forward(input.clone()));
+        let turned = |heads: Tensor<4>| match turn {
+            None => heads,
+            Some(turn) => turn.apply(heads),
+        };
+        let query = turned(split(self.query.forward(input.clone())));
+        let key = turned(split(self.key.forward(input.clone())));
         let value = split(self.value.forward(input));
         attend(query, key, value, hidden, &self.dropout).swap_dims(1, 2).reshape([tokens, width])
     }

@@ -25,7 +25,7 @@ pub use self::family::{Activation, Family};
 /// # Ok::<(), dlm_models::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Raw", into = "Raw")]
+#[serde(try_from = "Raw", into = "Value")]
 #[non_exhaustive]
 pub struct EncoderConfig {
     /// `model_type`.
@@ -44,7 +44,7 @@ pub struct EncoderConfig {
     pub hidden_act: Activation,
     /// Rows of the position table. See [`EncoderConfig::max_len`] for how many tokens fit.
     pub max_position_embeddings: usize,
-    /// Rows of the token-type table. The encoder uses type 0 alone.
+    /// Rows of the token-type table. The encoder uses type 0 alone, and DistilBERT has none.
     pub type_vocab_size: usize,
     /// Added to the variance in every layer norm.
     pub layer_norm_eps: f64,
@@ -154,9 +154,14 @@ impl EncoderConfig {
     /// Position id of a row's first token: what RoBERTa calls `padding_idx + 1`.
     pub fn first_position(&self) -> usize {
         match self.family {
-            Family::Bert => 0,
-            Family::Roberta | Family::XlmRoberta => self.pad_token_id.saturating_add(1),
+            Family::Bert | Family::DistilBert => 0,
+            Family::Roberta | Family::XlmRoberta | Family::XlmRobertaXl => self.pad_token_id.saturating_add(1),
         }
+    }
+
+    /// Rows of the token-type table that there is.
+    pub(crate) fn token_types(&self) -> usize {
+        if self.family == Family::DistilBert { 0 } else { self.type_vocab_size }
     }
 
     /// Most tokens that a row may have, padding aside.
@@ -212,10 +217,12 @@ impl EncoderConfig {
         let square = width * width + width;
         let norm = 2 * width;
         let layer = 4 * square + width * inner + inner + inner * width + width + 2 * norm;
-        let rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size;
+        let rows = self.vocab_size + self.max_position_embeddings + self.token_types();
+        // One norm stands before the first layer or behind the last.
+        let [before, behind] = if self.family.norm_first() { [0, norm] } else { [norm, 0] };
         ParamCounts {
-            embeddings: rows * width + norm,
-            layers: self.num_hidden_layers * layer,
+            embeddings: rows * width + before,
+            layers: self.num_hidden_layers * layer + behind,
             head: square + norm,
             bias: self.vocab_size,
         }
@@ -226,7 +233,7 @@ impl EncoderConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParamCounts {
-    /// Words, positions, token types, and their norm. The word table is also the decoder.
+    /// Words, positions, token types, and their norm if there is one. The word table is also the decoder.
     pub embeddings: usize,
     /// The layers: what papers call non-embedding parameters.
     pub layers: usize,

@@ -1,7 +1,9 @@
-//! The post-LN encoder of BERT, RoBERTa and XLM-R, with its tied head.
+//! The encoder of BERT, DistilBERT, RoBERTa, XLM-R (post-LN) and XLM-R XL (pre-LN), with its tied head.
 //!
-//! Sources: Devlin et al. 2018, arXiv:1810.04805; Liu et al. 2019, arXiv:1907.11692; Conneau et al. 2019,
-//! arXiv:1911.02116; upstream names `BertForMaskedLM`, `RobertaForMaskedLM`, `XLMRobertaForMaskedLM`.
+//! Sources: Devlin et al. 2018, arXiv:1810.04805; Sanh et al. 2019, arXiv:1910.01108; Liu et al. 2019,
+//! arXiv:1907.11692; Conneau et al. 2019, arXiv:1911.02116; Goyal et al. 2021, arXiv:2105.00572; upstream names
+//! `BertForMaskedLM`, `DistilBertForMaskedLM`, `RobertaForMaskedLM`, `XLMRobertaForMaskedLM`,
+//! `XLMRobertaXLForMaskedLM`.
 //! What differs: token type 0 is the only one; BERT's positions skip padding, as RoBERTa's do, so that a
 //! row gives the same logits whichever side it is padded on; logits exist only where they are asked.
 
@@ -16,6 +18,7 @@ use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 use crate::attention::{SelfAttention, hidden_mask};
 use crate::config::{Activation, EncoderConfig, Family};
 use crate::init::{embedding, linear, norm};
+use crate::rotary::Turn;
 use crate::{Error, position};
 
 /// A bidirectional encoder that answers with logits of the clean token, whatever the time.
@@ -29,6 +32,8 @@ use crate::{Error, position};
 pub struct Encoder {
     pub(crate) embeddings: Embeddings,
     pub(crate) layers: Vec<Layer>,
+    /// Behind the last layer, where layers normalise what they read.
+    pub(crate) final_norm: Option<LayerNorm>,
     pub(crate) head: Head,
     #[module(skip)]
     config: EncoderConfig,
@@ -39,12 +44,13 @@ pub struct Encoder {
 pub struct Embeddings {
     pub(crate) word: Embedding,
     pub(crate) position: Embedding,
-    pub(crate) token_type: Embedding,
-    pub(crate) norm: LayerNorm,
+    pub(crate) token_type: Option<Embedding>,
+    pub(crate) norm: Option<LayerNorm>,
     dropout: Dropout,
 }
 
-/// Attention and a feed-forward network, each added to its input and then normalised.
+/// Attention and a feed-forward network, each added to its input; what they leave is normalised, or what they
+/// read.
 #[derive(Module, Debug)]
 pub struct Layer {
     pub(crate) attention: SelfAttention,
@@ -52,7 +58,11 @@ pub struct Layer {
     pub(crate) inner: Linear,
     pub(crate) outer: Linear,
     pub(crate) output_norm: LayerNorm,
+    norm_first: bool,
+    /// Of what attention adds, which DistilBERT keeps whole.
     dropout: Dropout,
+    /// Of what the feed-forward network adds, which XLM-R XL keeps whole.
+    pub(crate) output_dropout: Dropout,
     /// Between the maps of the feed-forward network, where BERT has none.
     pub(crate) inner_dropout: Dropout,
     #[module(skip)]
@@ -79,6 +89,8 @@ impl EncoderConfig {
         Ok(Encoder {
             embeddings: Embeddings::new(self, device),
             layers: (0..self.num_hidden_layers).map(|_| Layer::new(self, device)).collect(),
+            final_norm: (self.family.norm_first())
+                .then(|| norm(self.hidden_size, self.layer_norm_eps, device)),
             head: Head::new(self, device),
             config: self.clone(),
         })
@@ -105,8 +117,8 @@ impl Encoder {
         self.config.validate()?;
         self.embeddings.dropout.prob = rate;
         for layer in &mut self.layers {
-            layer.dropout.prob = rate;
             layer.attention.dropout.prob = rate;
+            [layer.dropout, layer.output_dropout] = residual_dropout(&self.config);
         }
         Ok(self)
     }
@@ -134,14 +146,14 @@ impl Encoder {
         }
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
         let embedded = self.embeddings.forward(input, self.config.first_position());
-        let Some((last, layers)) = self.layers.split_last() else {
-            return select(embedded, asked);
+        let forward = |states, layer: &Layer, asked: Option<&_>| {
+            layer.forward(states, input.shape, hidden.as_ref(), None, asked)
         };
-        let forward = |layer: &Layer, states, asked: Option<&_>| {
-            layer.forward(states, input.shape, hidden.as_ref(), asked)
-        };
-        let states = layers.iter().fold(embedded, |states, layer| forward(layer, states, None));
-        forward(last, states, asked)
+        let states = run(&self.layers, embedded, asked, forward);
+        match &self.final_norm {
+            None => states,
+            Some(norm) => norm.forward(states),
+        }
     }
 }
 
@@ -194,8 +206,9 @@ impl Embeddings {
         Self {
             word: table(config.vocab_size),
             position: table(config.max_position_embeddings),
-            token_type: table(config.type_vocab_size),
-            norm: norm(config.hidden_size, config.layer_norm_eps, device),
+            token_type: (config.token_types() > 0).then(|| table(config.token_types())),
+            norm: (!config.family.norm_first())
+                .then(|| norm(config.hidden_size, config.layer_norm_eps, device)),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
         }
     }
@@ -207,16 +220,21 @@ impl Embeddings {
         let upload = |ids: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(ids, input.shape), &device);
         let words = self.word.forward(upload(input.ids.iter().map(|&id| id as i32).collect()));
         let positions = self.position.forward(upload(position::ids(input, first_position)));
-        let [_, width] = self.token_type.weight.val().dims();
-        let token_type = self.token_type.weight.val().slice(s![0..1, ..]).reshape([1, 1, width]);
-        let sum: Tensor<3> = words + positions + token_type;
-        self.dropout.forward(self.norm.forward(sum.flatten::<2>(0, 1)))
+        let mut sum = (words + positions).flatten::<2>(0, 1);
+        if let Some(table) = &self.token_type {
+            sum = sum + table.weight.val().slice(s![0..1, ..]);
+        }
+        self.dropout.forward(match &self.norm {
+            None => sum,
+            Some(norm) => norm.forward(sum),
+        })
     }
 }
 
 impl Layer {
     pub(crate) fn new(config: &EncoderConfig, device: &Device) -> Self {
         let (width, inner, std) = (config.hidden_size, config.intermediate_size, config.initializer_range);
+        let [dropout, output_dropout] = residual_dropout(config);
         Self {
             attention: SelfAttention::new(
                 width,
@@ -229,7 +247,9 @@ impl Layer {
             inner: linear(width, inner, std, device),
             outer: linear(inner, width, std, device),
             output_norm: norm(width, config.layer_norm_eps, device),
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            norm_first: config.family.norm_first(),
+            dropout,
+            output_dropout,
             inner_dropout: DropoutConfig::new(0.0).init(),
             activation: config.hidden_act,
         }
@@ -241,6 +261,7 @@ impl Layer {
     /// # Shapes
     /// - `input`: `[B·L, D]`
     /// - `shape`: `[B, L]`
+    /// - `hidden`, `turn`: see [`SelfAttention::mix`]
     /// - `asked`: `[N]`, the flat positions whose output is wanted, or `None` for all
     /// - returns: `[N, D]` or `[B·L, D]`
     pub(crate) fn forward(
@@ -248,14 +269,25 @@ impl Layer {
         input: Tensor<2>,
         shape: [usize; 2],
         hidden: Option<&Tensor<4, Bool>>,
+        turn: Option<&Turn>,
         asked: Option<&Tensor<1, Int>>,
     ) -> Tensor<2> {
-        let mixed = select(self.attention.mix(input.clone(), shape, hidden), asked);
+        let read = self.reading(&self.attention_norm, input.clone());
+        let mixed = select(self.attention.mix(read, shape, hidden, turn), asked);
         let attended = self.dropout.forward(self.attention.output.forward(mixed));
-        let input = self.attention_norm.forward(select(input, asked) + attended);
-        let inner = self.activation.apply(self.inner.forward(input.clone()));
-        let fed = self.dropout.forward(self.outer.forward(self.inner_dropout.forward(inner)));
-        self.output_norm.forward(input + fed)
+        let input = self.leaving(&self.attention_norm, select(input, asked) + attended);
+        let read = self.reading(&self.output_norm, input.clone());
+        let inner = self.inner_dropout.forward(self.activation.apply(self.inner.forward(read)));
+        let fed = self.output_dropout.forward(self.outer.forward(inner));
+        self.leaving(&self.output_norm, input + fed)
+    }
+
+    fn reading(&self, norm: &LayerNorm, states: Tensor<2>) -> Tensor<2> {
+        if self.norm_first { norm.forward(states) } else { states }
+    }
+
+    fn leaving(&self, norm: &LayerNorm, states: Tensor<2>) -> Tensor<2> {
+        if self.norm_first { states } else { norm.forward(states) }
     }
 }
 
@@ -267,8 +299,8 @@ impl Head {
             norm: norm(width, config.layer_norm_eps, device),
             bias: Initializer::Zeros.init([config.vocab_size], device),
             activation: match config.family {
-                Family::Bert => config.hidden_act,
-                Family::Roberta | Family::XlmRoberta => Activation::Gelu,
+                Family::Bert | Family::DistilBert => config.hidden_act,
+                Family::Roberta | Family::XlmRoberta | Family::XlmRobertaXl => Activation::Gelu,
             },
         }
     }
@@ -279,7 +311,7 @@ impl Head {
 }
 
 impl Activation {
-    fn apply<const D: usize>(self, input: Tensor<D>) -> Tensor<D> {
+    pub(crate) fn apply<const D: usize>(self, input: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Gelu if input.is_tracked() => gelu_with_exact_gradient(input),
             Self::Gelu => gelu(input),
@@ -290,14 +322,38 @@ impl Activation {
     }
 }
 
-fn select(states: Tensor<2>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
+/// Layers one after another; only the last leaves out what is not asked.
+pub(crate) fn run<L>(
+    layers: &[L],
+    states: Tensor<2>,
+    asked: Option<&Tensor<1, Int>>,
+    forward: impl Fn(Tensor<2>, &L, Option<&Tensor<1, Int>>) -> Tensor<2>,
+) -> Tensor<2> {
+    let Some((last, layers)) = layers.split_last() else {
+        return select(states, asked);
+    };
+    forward(layers.iter().fold(states, |states, layer| forward(states, layer, None)), last, asked)
+}
+
+/// What is dropped of attention's and of the feed-forward network's output.
+fn residual_dropout(config: &EncoderConfig) -> [Dropout; 2] {
+    let rate = config.hidden_dropout_prob;
+    let rates = match config.family {
+        Family::DistilBert => [0.0, rate],
+        Family::XlmRobertaXl => [rate, 0.0],
+        Family::Bert | Family::Roberta | Family::XlmRoberta => [rate, rate],
+    };
+    rates.map(|rate| DropoutConfig::new(rate).init())
+}
+
+pub(crate) fn select(states: Tensor<2>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
     match asked {
         None => states,
         Some(asked) => states.select(0, asked.clone()),
     }
 }
 
-fn indices(at: &[usize], device: &Device) -> Tensor<1, Int> {
+pub(crate) fn indices(at: &[usize], device: &Device) -> Tensor<1, Int> {
     let at: Vec<i32> = at.iter().map(|&at| at as i32).collect();
     let len = at.len();
     Tensor::from_data(TensorData::new(at, [len]), device)

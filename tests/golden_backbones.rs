@@ -10,7 +10,7 @@ use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
-use dlm::models::{Checkpoint, Encoder, Pretrained, Slot};
+use dlm::models::{Albert, Checkpoint, Encoder, Esm, ModernBert, Pretrained, Slot};
 
 /// Upstream computes in f64.
 const TOLERANCE: f32 = 1e-4;
@@ -157,4 +157,20 @@ fn distilbert() {
 #[test]
 fn xlm_r_xl() {
     check::<Encoder>("backbones/xlmr_xl");
+}
+
+#[test]
+fn albert() {
+    check::<Albert>("backbones/albert");
+}
+
+#[test]
+fn modernbert() {
+    check::<ModernBert>("backbones/modernbert");
+}
+
+#[test]
+fn esm() {
+    check::<Esm>("backbones/esm");
+    check::<Esm>("backbones/esm_normed");
 }

@@ -1,4 +1,4 @@
-"""Makes tests/fixtures/backbones/{distilbert,xlmr_xl,albert,modernbert,esm}: tiny random encoders and what they must
+"""Makes tests/fixtures/backbones/{distilbert,xlmr_xl,albert,modernbert,esm,esm_normed}: tiny random encoders and what they must
 compute. Source: the Hugging Face classes named below, saved with save_pretrained; see backbone.py.
 
     pip install -r tools/golden/requirements.txt
@@ -56,17 +56,25 @@ FAMILIES = {
         config=EsmConfig(vocab_size=33, mask_token_id=32, pad_token_id=1, hidden_size=18, num_hidden_layers=2,
                          num_attention_heads=3, intermediate_size=28, max_position_embeddings=26, hidden_dropout_prob=0.0,
                          attention_probs_dropout_prob=0.0, position_embedding_type="rotary", layer_norm_eps=1e-5,
-                         emb_layer_norm_before=True, token_dropout=True),
-        gradients=["esm.embeddings.word_embeddings.weight", "esm.embeddings.layer_norm.weight",
+                         emb_layer_norm_before=False, token_dropout=True),
+        gradients=["esm.embeddings.word_embeddings.weight",
                    "esm.encoder.layer.1.attention.self.key.weight", "esm.encoder.layer.0.attention.LayerNorm.weight",
                    "esm.encoder.layer.0.LayerNorm.bias", "esm.encoder.layer.1.output.dense.weight",
                    "esm.encoder.emb_layer_norm_after.weight", "lm_head.dense.weight", "lm_head.bias"]),
+    "esm_normed": dict(
+        model=EsmForMaskedLM, pad=1, seed=16, special=dict(mask=32),
+        config=EsmConfig(vocab_size=33, mask_token_id=32, pad_token_id=1, hidden_size=8, num_hidden_layers=1,
+                         num_attention_heads=2, intermediate_size=12, max_position_embeddings=26, hidden_dropout_prob=0.0,
+                         attention_probs_dropout_prob=0.0, position_embedding_type="rotary", layer_norm_eps=1e-5,
+                         emb_layer_norm_before=True, token_dropout=False),
+        gradients=["esm.embeddings.word_embeddings.weight", "esm.embeddings.layer_norm.weight"]),
 }
 
 
 def answers(model, ids, mask):
-    """Row by row without padding where upstream's rows of padding would be NaN (its local windows in f64)."""
-    if not isinstance(model, ModernBertForMaskedLM):
+    """Row by row without padding where upstream's padding is not without effect: in f64 ModernBERT's local windows of
+    padding are NaN, and ESM of transformers 4.57 counts padding among the tokens of which so many are masked."""
+    if not isinstance(model, (ModernBertForMaskedLM, EsmForMaskedLM)):
         return model(input_ids=ids, attention_mask=mask).logits
     lengths = mask.sum(-1).tolist()
     rows = [model(input_ids=row[None, :n]).logits[0] for row, n in zip(ids, lengths)]

@@ -54,14 +54,62 @@ impl SelfAttention {
         let split = |projected: Tensor<2>| {
             projected.reshape([rows, len, self.heads, width / self.heads]).swap_dims(1, 2)
         };
-        let turned = |heads: Tensor<4>| match turn {
-            None => heads,
-            Some(turn) => turn.apply(heads),
-        };
-        let query = turned(split(self.query.forward(input.clone())));
-        let key = turned(split(self.key.forward(input.clone())));
+        let query = turned(split(self.query.forward(input.clone())), turn);
+        let key = turned(split(self.key.forward(input.clone())), turn);
         let value = split(self.value.forward(input));
         attend(query, key, value, hidden, &self.dropout).swap_dims(1, 2).reshape([tokens, width])
+    }
+}
+
+/// Multi-head self-attention whose queries, keys and values are one product.
+#[derive(Module, Debug)]
+pub struct PackedAttention {
+    /// To queries, keys and values, side by side.
+    pub(crate) packed: Linear,
+    pub(crate) output: Linear,
+    pub(crate) dropout: Dropout,
+    heads: usize,
+}
+
+impl PackedAttention {
+    /// `linear` makes a layer of so many inputs and outputs.
+    pub(crate) fn new(
+        width: usize,
+        heads: usize,
+        dropout: f64,
+        linear: impl Fn(usize, usize) -> Linear,
+    ) -> Self {
+        Self {
+            packed: linear(width, 3 * width),
+            output: linear(width, width),
+            dropout: DropoutConfig::new(dropout).init(),
+            heads,
+        }
+    }
+
+    /// As [`SelfAttention::mix`].
+    pub(crate) fn mix(
+        &self,
+        input: Tensor<2>,
+        [rows, len]: [usize; 2],
+        hidden: Option<&Tensor<4, Bool>>,
+        turn: Option<&Turn>,
+    ) -> Tensor<2> {
+        let [tokens, width] = input.dims();
+        let packed = self.packed.forward(input);
+        let part = |index: usize| {
+            let part = packed.clone().narrow(1, index * width, width);
+            part.reshape([rows, len, self.heads, width / self.heads]).swap_dims(1, 2)
+        };
+        let (query, key) = (turned(part(0), turn), turned(part(1), turn));
+        attend(query, key, part(2), hidden, &self.dropout).swap_dims(1, 2).reshape([tokens, width])
+    }
+}
+
+fn turned(heads: Tensor<4>, turn: Option<&Turn>) -> Tensor<4> {
+    match turn {
+        None => heads,
+        Some(turn) => turn.apply(heads),
     }
 }
 
@@ -134,12 +182,42 @@ pub(crate) fn hidden_mask(
     if input.attention == Attention::Full && input.documents.is_none() {
         return padding_mask(input.pad, input.shape, heads, device);
     }
+    Some(pair_mask(input, heads, device, |_, _| true))
+}
+
+/// [`hidden_mask`] where besides no position sees another of its document that stands further than `reach` from
+/// it.
+///
+/// # Shapes
+/// - `positions`: `[B, L]`, where each token stands in its document
+pub(crate) fn window_mask(
+    input: &DenoiserInput<'_>,
+    positions: &[i32],
+    reach: usize,
+    heads: usize,
+    device: &Device,
+) -> Option<Tensor<4, Bool>> {
+    if input.shape[1] <= reach + 1 {
+        return hidden_mask(input, heads, device);
+    }
+    let near = |query: usize, key: usize| positions[query].abs_diff(positions[key]) as usize <= reach;
+    Some(pair_mask(input, heads, device, near))
+}
+
+/// Hides what the input hides and what is not `near`: flat positions of the query and of the key.
+fn pair_mask(
+    input: &DenoiserInput<'_>,
+    heads: usize,
+    device: &Device,
+    near: impl Fn(usize, usize) -> bool,
+) -> Tensor<4, Bool> {
     let [rows, len] = input.shape;
     let mut hidden = Vec::with_capacity(rows * len * len);
     for (row, query) in (0..rows).flat_map(|row| (0..len).map(move |query| (row, query))) {
-        hidden.extend((0..len).map(|key| !input.sees(row, query, key)));
+        let seen = |key| near(row * len + query, row * len + key) && input.sees(row, query, key);
+        hidden.extend((0..len).map(|key| !seen(key)));
     }
-    Some(over_heads(TensorData::new(hidden, [rows, 1, len, len]), heads, device))
+    over_heads(TensorData::new(hidden, [rows, 1, len, len]), heads, device)
 }
 
 /// [`hidden_mask`] where only padding is hidden.

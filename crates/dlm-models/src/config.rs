@@ -2,6 +2,7 @@
 
 mod family;
 mod raw;
+pub(crate) mod read;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::raw::Raw;
+use self::read::{require_positive, require_rates, require_sizes};
 use crate::Error;
 
 pub use self::family::{Activation, Family};
@@ -159,6 +161,14 @@ impl EncoderConfig {
         }
     }
 
+    /// The activation of the head.
+    pub(crate) fn head_act(&self) -> Activation {
+        match self.family {
+            Family::Bert | Family::DistilBert => self.hidden_act,
+            Family::Roberta | Family::XlmRoberta | Family::XlmRobertaXl => Activation::Gelu,
+        }
+    }
+
     /// Rows of the token-type table that there is.
     pub(crate) fn token_types(&self) -> usize {
         if self.family == Family::DistilBert { 0 } else { self.type_vocab_size }
@@ -174,16 +184,13 @@ impl EncoderConfig {
     /// # Errors
     /// [`Error::Config`] for the first field that is out of its range.
     pub fn validate(&self) -> Result<(), Error> {
-        let sizes = [
+        require_sizes(&[
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
             ("num_attention_heads", self.num_attention_heads),
             ("intermediate_size", self.intermediate_size),
             ("type_vocab_size", self.type_vocab_size),
-        ];
-        for (field, size) in sizes {
-            require(size > 0, field, "at least 1", size)?;
-        }
+        ])?;
         require(
             self.hidden_size.is_multiple_of(self.num_attention_heads),
             "hidden_size",
@@ -197,18 +204,14 @@ impl EncoderConfig {
             self.max_position_embeddings,
         )?;
         require(self.pad_token_id < self.vocab_size, "pad_token_id", "below vocab_size", self.pad_token_id)?;
-        for (field, rate) in [
+        require_rates(&[
             ("hidden_dropout_prob", self.hidden_dropout_prob),
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
-        ] {
-            require((0.0..1.0).contains(&rate), field, "in [0, 1)", rate)?;
-        }
-        for (field, value) in
-            [("layer_norm_eps", self.layer_norm_eps), ("initializer_range", self.initializer_range)]
-        {
-            require(value > 0.0 && value.is_finite(), field, "a positive number", value)?;
-        }
-        Ok(())
+        ])?;
+        require_positive(&[
+            ("layer_norm_eps", self.layer_norm_eps),
+            ("initializer_range", self.initializer_range),
+        ])
     }
 
     /// How many parameters a network of these sizes has, without building it.

@@ -89,7 +89,7 @@ impl EncoderConfig {
             layers: (0..self.num_hidden_layers).map(|_| Layer::new(self, device)).collect(),
             final_norm: (self.family.norm_first())
                 .then(|| norm(self.hidden_size, self.layer_norm_eps, device)),
-            head: Head::new(self, device),
+            head: Head::new(self, self.hidden_size, self.head_act(), device),
             config: self.clone(),
         })
     }
@@ -199,7 +199,7 @@ impl Factored for Encoder {
 }
 
 impl Embeddings {
-    fn new(config: &EncoderConfig, device: &Device) -> Self {
+    pub(crate) fn new(config: &EncoderConfig, device: &Device) -> Self {
         let table = |rows| embedding(rows, config.hidden_size, config.initializer_range, device);
         Self {
             word: table(config.vocab_size),
@@ -213,7 +213,7 @@ impl Embeddings {
 
     /// # Shapes
     /// - returns: `[B·L, D]`
-    fn forward(&self, input: &DenoiserInput<'_>, first_position: usize) -> Tensor<2> {
+    pub(crate) fn forward(&self, input: &DenoiserInput<'_>, first_position: usize) -> Tensor<2> {
         let device = self.word.weight.val().device();
         let words = self.word.forward(words(input, &device));
         let positions = upload(position::ids(input, first_position), input.shape, &device);
@@ -290,20 +290,22 @@ impl Layer {
 }
 
 impl Head {
-    fn new(config: &EncoderConfig, device: &Device) -> Self {
-        let width = config.hidden_size;
+    /// From the width of the states to `width`, that of the word table.
+    pub(crate) fn new(
+        config: &EncoderConfig,
+        width: usize,
+        activation: Activation,
+        device: &Device,
+    ) -> Self {
         Self {
-            dense: linear(width, width, config.initializer_range, device),
+            dense: linear(config.hidden_size, width, config.initializer_range, device),
             norm: norm(width, config.layer_norm_eps, device),
             bias: Initializer::Zeros.init([config.vocab_size], device),
-            activation: match config.family {
-                Family::Bert | Family::DistilBert => config.hidden_act,
-                Family::Roberta | Family::XlmRoberta | Family::XlmRobertaXl => Activation::Gelu,
-            },
+            activation,
         }
     }
 
-    fn forward(&self, asked: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn forward(&self, asked: Tensor<2>) -> Tensor<2> {
         self.norm.forward(self.activation.apply(self.dense.forward(asked)))
     }
 }

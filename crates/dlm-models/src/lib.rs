@@ -1,15 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod albert;
 mod attention;
 mod checkpoint;
 mod config;
 mod encoder;
 mod error;
+mod esm;
 #[allow(dead_code, reason = "for the families to come")]
 mod init;
 mod length;
 #[allow(dead_code, reason = "for the families to come")]
 mod mlp;
+mod modernbert;
 mod position;
 #[allow(dead_code, reason = "for the families to come")]
 mod rotary;
@@ -17,12 +20,15 @@ mod tokenizer;
 mod tokenizer_training;
 mod vocab;
 
-pub use attention::SelfAttention;
+pub use albert::{Albert, AlbertConfig};
+pub use attention::{PackedAttention, SelfAttention};
 pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
 pub use config::{Activation, EncoderConfig, Family, ParamCounts};
 pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;
+pub use esm::{Esm, EsmConfig};
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
+pub use modernbert::{Block as ModernBertBlock, ModernBert, ModernBertConfig};
 pub use mlp::{GatedMlp, Mlp};
 pub use tokenizer::vocabulary;
 pub use tokenizer_training::{Pieces, train_tokenizer};

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::Error;
 
 /// The upstream architectures that share this encoder.
@@ -51,7 +53,8 @@ impl std::str::FromStr for Family {
 }
 
 /// The non-linearity of a feed-forward layer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
 #[non_exhaustive]
 pub enum Activation {
     /// x · Φ(x), with the error function; `gelu`.
@@ -74,6 +77,20 @@ impl Activation {
             Self::Relu => "relu",
             Self::Silu => "silu",
         }
+    }
+}
+
+impl TryFrom<String> for Activation {
+    type Error = Error;
+
+    fn try_from(hidden_act: String) -> Result<Self, Error> {
+        hidden_act.parse()
+    }
+}
+
+impl From<Activation> for &'static str {
+    fn from(activation: Activation) -> Self {
+        activation.hidden_act()
     }
 }
 

@@ -1,3 +1,6 @@
 //! Upstream names of weights, a file for each family.
 
+pub(super) mod albert;
 pub(super) mod bert;
+pub(super) mod esm;
+pub(super) mod modernbert;

@@ -10,7 +10,7 @@ use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
-use dlm::models::{Albert, Checkpoint, Encoder, Esm, ModernBert, Pretrained, Slot};
+use dlm::models::{Albert, Checkpoint, Dit, Encoder, Esm, ModernBert, Pretrained, Slot};
 
 /// Upstream computes in f64.
 const TOLERANCE: f32 = 1e-4;
@@ -173,4 +173,11 @@ fn modernbert() {
 fn esm() {
     check::<Esm>("backbones/esm");
     check::<Esm>("backbones/esm_normed");
+}
+
+#[test]
+fn dit_modulated_and_not() {
+    for layout in ["mdlm", "udlm", "sedd", "duo"] {
+        check::<Dit>(&format!("backbones/dit_{layout}"));
+    }
 }

@@ -2,5 +2,6 @@
 
 pub(super) mod albert;
 pub(super) mod bert;
+pub(super) mod dit;
 pub(super) mod esm;
 pub(super) mod modernbert;

@@ -5,18 +5,16 @@
 //! What differs: token type 0 is the only one; BERT's positions skip padding, as RoBERTa's do, so that a
 //! row gives the same logits whichever side it is padded on; logits exist only where they are asked.
 
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
-
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, LayerNorm, Linear};
-use burn::tensor::activation::{gelu, gelu_approximate, relu, silu};
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData, s};
+use burn::tensor::{Bool, Device, Int, Tensor, s};
 use dlm_core::recompute::segment;
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
 use crate::attention::{SelfAttention, hidden_mask};
 use crate::config::{Activation, EncoderConfig, Family};
 use crate::init::{embedding, linear, norm};
+use crate::position::{indices, select, upload, words};
 use crate::{Error, position};
 
 /// A bidirectional encoder that answers with logits of the clean token, whatever the time.
@@ -209,9 +207,9 @@ impl Embeddings {
     /// - returns: `[B·L, D]`
     fn forward(&self, input: &DenoiserInput<'_>, first_position: usize) -> Tensor<2> {
         let device = self.word.weight.val().device();
-        let upload = |ids: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(ids, input.shape), &device);
-        let words = self.word.forward(upload(input.ids.iter().map(|&id| id as i32).collect()));
-        let positions = self.position.forward(upload(position::ids(input, first_position)));
+        let words = self.word.forward(words(input, &device));
+        let positions = upload(position::ids(input, first_position), input.shape, &device);
+        let positions = self.position.forward(positions);
         let [_, width] = self.token_type.weight.val().dims();
         let token_type = self.token_type.weight.val().slice(s![0..1, ..]).reshape([1, 1, width]);
         let sum: Tensor<3> = words + positions + token_type;
@@ -281,42 +279,4 @@ impl Head {
     fn forward(&self, asked: Tensor<2>) -> Tensor<2> {
         self.norm.forward(self.activation.apply(self.dense.forward(asked)))
     }
-}
-
-impl Activation {
-    fn apply<const D: usize>(self, input: Tensor<D>) -> Tensor<D> {
-        match self {
-            Self::Gelu if input.is_tracked() => gelu_with_exact_gradient(input),
-            Self::Gelu => gelu(input),
-            Self::GeluTanh => gelu_approximate(input),
-            Self::Relu => relu(input),
-            Self::Silu => silu(input),
-        }
-    }
-}
-
-fn select(states: Tensor<2>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
-    match asked {
-        None => states,
-        Some(asked) => states.select(0, asked.clone()),
-    }
-}
-
-fn indices(at: &[usize], device: &Device) -> Tensor<1, Int> {
-    let at: Vec<i32> = at.iter().map(|&at| at as i32).collect();
-    let len = at.len();
-    Tensor::from_data(TensorData::new(at, [len]), device)
-}
-
-/// x · Φ(x) with its derivative Φ(x) + x · φ(x): burn's `gelu` has that of its tanh approximation on every
-/// backend but flex (0.22.1), which is off by up to 1e-3.
-///
-/// On the tape this is a product with a constant, so that the backward pass needs one tensor of this size.
-fn gelu_with_exact_gradient<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let at = x.clone().detach().set_require_grad(false);
-    let cumulative = at.clone().mul_scalar(FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
-    let density = (at.clone().square() * -0.5).exp() * (FRAC_2_SQRT_PI * 0.5 * FRAC_1_SQRT_2);
-    let slope = cumulative.clone() + at.clone() * density;
-    let rest = at.clone() * (cumulative - slope.clone());
-    x * slope + rest
 }

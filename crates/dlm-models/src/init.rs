@@ -1,6 +1,6 @@
 //! New layers with the weights that BERT starts from: N(0, std), zero biases.
 
-use burn::nn::{Embedding, Initializer, LayerNorm, LayerNormConfig, Linear};
+use burn::nn::{Embedding, Initializer, LayerNorm, LayerNormConfig, Linear, RmsNorm, RmsNormConfig};
 use burn::tensor::Device;
 
 pub(crate) fn linear(inputs: usize, outputs: usize, std: f64, device: &Device) -> Linear {
@@ -10,10 +10,19 @@ pub(crate) fn linear(inputs: usize, outputs: usize, std: f64, device: &Device) -
     }
 }
 
+/// [`linear`] without biases.
+pub(crate) fn plain(inputs: usize, outputs: usize, std: f64, device: &Device) -> Linear {
+    Linear { weight: Initializer::Normal { mean: 0.0, std }.init([inputs, outputs], device), bias: None }
+}
+
 pub(crate) fn embedding(rows: usize, width: usize, std: f64, device: &Device) -> Embedding {
     Embedding { weight: Initializer::Normal { mean: 0.0, std }.init([rows, width], device) }
 }
 
 pub(crate) fn norm(width: usize, epsilon: f64, device: &Device) -> LayerNorm {
     LayerNormConfig::new(width).with_epsilon(epsilon).init(device)
+}
+
+pub(crate) fn rms_norm(width: usize, epsilon: f64, device: &Device) -> RmsNorm {
+    RmsNormConfig::new(width).with_epsilon(epsilon).init(device)
 }

@@ -1,5 +1,6 @@
-//! Which row of the position table belongs to which token.
+//! Where tokens stand: which row of the position table belongs to which token, and which are asked about.
 
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use dlm_core::DenoiserInput;
 
 /// Position ids, `[B, L]`: each document of each row counts its tokens from `first`, whichever side padding is
@@ -20,4 +21,29 @@ pub(crate) fn ids(input: &DenoiserInput<'_>, first: usize) -> Vec<i32> {
             next - 1
         })
         .collect()
+}
+
+/// The tokens of a batch on the device, `[B, L]`.
+pub(crate) fn words(input: &DenoiserInput<'_>, device: &Device) -> Tensor<2, Int> {
+    upload(input.ids.iter().map(|&id| id as i32).collect(), input.shape, device)
+}
+
+/// Numbers on the device.
+pub(crate) fn upload(numbers: Vec<i32>, shape: [usize; 2], device: &Device) -> Tensor<2, Int> {
+    Tensor::from_data(TensorData::new(numbers, shape), device)
+}
+
+/// The positions that are asked about, `[N]`.
+pub(crate) fn indices(at: &[usize], device: &Device) -> Tensor<1, Int> {
+    let at: Vec<i32> = at.iter().map(|&at| at as i32).collect();
+    let len = at.len();
+    Tensor::from_data(TensorData::new(at, [len]), device)
+}
+
+/// The states at the asked positions, `[N, D]`, or all.
+pub(crate) fn select(states: Tensor<2>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
+    match asked {
+        None => states,
+        Some(asked) => states.select(0, asked.clone()),
+    }
 }

@@ -117,5 +117,5 @@ fn ramp(width: usize, theta: f64, fast: f64, slow: f64, original: f64) -> [f64; 
     let pair = |turns: f64| width as f64 * (original / (turns * 2.0 * PI)).ln() / (2.0 * theta.ln());
     let first = pair(fast).floor().max(0.0);
     let last = pair(slow).ceil().min(width as f64 - 1.0);
-    [first, if first == last { last + 0.001 } else { last }]
+    [first, last.max(first + 0.001)]
 }

@@ -1,0 +1,96 @@
+//! Feed-forward networks, plain and gated, and their non-linearities.
+
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+use burn::tensor::activation::{gelu, gelu_approximate, relu, silu};
+
+use crate::config::Activation;
+
+/// outer(act(inner(x))).
+#[derive(Module, Debug)]
+pub struct Mlp {
+    pub(crate) inner: Linear,
+    pub(crate) outer: Linear,
+    #[module(skip)]
+    activation: Activation,
+}
+
+/// down(act(gate(x)) · up(x)).
+///
+/// Source: Shazeer 2020, arXiv:2002.05202.
+#[derive(Module, Debug)]
+pub struct GatedMlp {
+    pub(crate) gate: Linear,
+    pub(crate) up: Linear,
+    pub(crate) down: Linear,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl Mlp {
+    /// From `width` to `inner` and back; `linear` makes a layer of so many inputs and outputs.
+    pub(crate) fn new(
+        width: usize,
+        inner: usize,
+        activation: Activation,
+        linear: impl Fn(usize, usize) -> Linear,
+    ) -> Self {
+        Self { inner: linear(width, inner), outer: linear(inner, width), activation }
+    }
+
+    /// # Shapes
+    /// - `input`: `[.., D]`
+    /// - returns: `[.., D]`
+    pub(crate) fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        self.outer.forward(self.activation.apply(self.inner.forward(input)))
+    }
+}
+
+impl GatedMlp {
+    /// From `width` to `inner` and back; `linear` makes a layer of so many inputs and outputs.
+    pub(crate) fn new(
+        width: usize,
+        inner: usize,
+        activation: Activation,
+        linear: impl Fn(usize, usize) -> Linear,
+    ) -> Self {
+        let (gate, up, down) = (linear(width, inner), linear(width, inner), linear(inner, width));
+        Self { gate, up, down, activation }
+    }
+
+    /// # Shapes
+    /// - `input`: `[.., D]`
+    /// - returns: `[.., D]`
+    pub(crate) fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let gate = self.activation.apply(self.gate.forward(input.clone()));
+        self.down.forward(gate * self.up.forward(input))
+    }
+}
+
+impl Activation {
+    pub(crate) fn apply<const D: usize>(self, input: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Gelu if input.is_tracked() => gelu_with_exact_gradient(input),
+            Self::Gelu => gelu(input),
+            Self::GeluTanh => gelu_approximate(input),
+            Self::Relu => relu(input),
+            Self::Silu => silu(input),
+        }
+    }
+}
+
+/// x · Φ(x) with its derivative Φ(x) + x · φ(x): burn's `gelu` has that of its tanh approximation on every
+/// backend but flex (0.22.1), which is off by up to 1e-3.
+///
+/// On the tape this is a product with a constant, so that the backward pass needs one tensor of this size.
+fn gelu_with_exact_gradient<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let at = x.clone().detach().set_require_grad(false);
+    let cumulative = at.clone().mul_scalar(FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
+    let density = (at.clone().square() * -0.5).exp() * (FRAC_2_SQRT_PI * 0.5 * FRAC_1_SQRT_2);
+    let slope = cumulative.clone() + at.clone() * density;
+    let rest = at.clone() * (cumulative - slope.clone());
+    x * slope + rest
+}

@@ -112,7 +112,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Adapts, learns lengths and writes the folder.
 fn train_only(options: &Options, folder: &Path) -> Result<(), Box<dyn Error>> {
     let (train, (masked, _)) =
-        (g2p::pairs("train")?, Checkpoint::open(PRETRAINED)?.load(&Device::default())?);
+        (g2p::pairs("train")?, Checkpoint::open(PRETRAINED)?.load::<Encoder>(&Device::default())?);
     println!("1. adapt     {} steps from {PRETRAINED}", options.steps);
     let model = adapt("adapted", masked.train(), 0.0, &train, options.steps)?;
     println!("2. lengths   {} steps of the length head on the frozen network", length_steps(options.steps));
@@ -131,7 +131,7 @@ fn quickstart(options: &Options, begin: Instant) -> Result<Trained, Box<dyn Erro
     let test: Vec<Pair> = test.into_iter().step_by(every).take(TEST_WORDS).collect();
     println!("1. data      {} words to learn from, {} held out ({})", train.len(), test.len(), g2p::DATA);
 
-    let (masked, report) = Checkpoint::open(PRETRAINED)?.load(&device)?;
+    let (masked, report) = Checkpoint::open(PRETRAINED)?.load::<Encoder>(&device)?;
     let parameters = masked.config().param_counts().total();
     println!("2. model     masked LM of {parameters} parameters from {PRETRAINED}: {report}");
     let training = device.clone().autodiff();

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
@@ -42,9 +41,10 @@ impl Golden {
     fn ids(&self, case: &str) -> (Vec<TokenId>, [usize; 2], Vec<bool>) {
         let key = |name: &str| format!("{case}{name}");
         let ids: Vec<TokenId> = self.ints(&key("input_ids")).iter().map(|&id| id as TokenId).collect();
-        let pad = match self.0.contains_key(&key("attention_mask")) {
-            true => self.ints(&key("attention_mask")).iter().map(|&seen| seen == 0).collect(),
-            false => vec![false; ids.len()],
+        let pad = if self.0.contains_key(&key("attention_mask")) {
+            self.ints(&key("attention_mask")).iter().map(|&seen| seen == 0).collect()
+        } else {
+            vec![false; ids.len()]
         };
         (ids, self.0[&key("input_ids")].shape().dims(), pad)
     }

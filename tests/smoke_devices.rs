@@ -21,7 +21,7 @@ fn vocabulary() -> Vocabulary {
 
 /// The fixture without dropout, which is drawn differently on each device.
 fn encoder(device: &Device) -> Encoder {
-    Checkpoint::open(FOLDER).unwrap().load(device).unwrap().0.with_dropout(0.0).unwrap()
+    Checkpoint::open(FOLDER).unwrap().load::<Encoder>(device).unwrap().0.with_dropout(0.0).unwrap()
 }
 
 fn logits(device: &Device) -> Tensor<2> {

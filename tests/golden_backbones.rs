@@ -10,7 +10,7 @@ use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
-use dlm::models::{Checkpoint, Pretrained, Slot};
+use dlm::models::{Checkpoint, Llama, Pretrained, Slot};
 
 /// Upstream computes in f64.
 const TOLERANCE: f32 = 1e-4;
@@ -117,7 +117,6 @@ fn gradient(slot: &Slot<'_>, gradients: &Gradients) -> Option<Vec<f32>> {
 }
 
 /// All that is asked of a backbone: `folder` holds what upstream saved, and `golden.safetensors`.
-#[allow(dead_code)]
 fn check<M: Pretrained>(folder: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
     let golden = Golden::open(&path);
@@ -148,4 +147,49 @@ fn check<M: Pretrained>(folder: &str) {
     }
     let expected = golden.0.keys().filter(|key| key.starts_with("grad.")).count();
     assert!(expected > 0 && seen == expected, "{folder}: {seen} of {expected} gradients");
+}
+
+#[test]
+fn llama_with_stretched_positions_and_a_tied_head() {
+    check::<Llama>("backbones/llama");
+}
+
+#[test]
+fn llama_with_biases_and_an_untied_head() {
+    check::<Llama>("backbones/llama-biased");
+}
+
+#[test]
+fn mistral() {
+    check::<Llama>("backbones/mistral");
+}
+
+#[test]
+fn qwen2_with_yarn() {
+    check::<Llama>("backbones/qwen2");
+}
+
+#[test]
+fn dream() {
+    check::<Llama>("backbones/dream");
+}
+
+#[test]
+fn qwen3() {
+    check::<Llama>("backbones/qwen3");
+}
+
+#[test]
+fn sdar_sees_block_by_block() {
+    check::<Llama>("backbones/sdar");
+}
+
+#[test]
+fn llada() {
+    check::<Llama>("backbones/llada");
+}
+
+#[test]
+fn llada2_with_experts() {
+    check::<Llama>("backbones/llada2");
 }

@@ -1,6 +1,7 @@
 //! What `config.json` says of a BERT-like encoder.
 
 mod family;
+mod llama;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use self::raw::Raw;
 use crate::Error;
 
 pub use self::family::{Activation, Family};
+pub use self::llama::{Biases, ExpertsConfig, LlamaConfig, LlamaFamily};
 
 /// An encoder's sizes and rates, named as in `config.json`.
 ///

@@ -5,13 +5,14 @@ mod checkpoint;
 mod config;
 mod encoder;
 mod error;
-#[allow(dead_code, reason = "for the families to come")]
+mod experts;
+mod grouped;
 mod init;
 mod length;
+mod llama;
 #[allow(dead_code, reason = "for the families to come")]
 mod mlp;
 mod position;
-#[allow(dead_code, reason = "for the families to come")]
 mod rotary;
 mod tokenizer;
 mod tokenizer_training;
@@ -19,11 +20,17 @@ mod vocab;
 
 pub use attention::SelfAttention;
 pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
-pub use config::{Activation, EncoderConfig, Family, ParamCounts};
+pub use config::{
+    Activation, Biases, EncoderConfig, ExpertsConfig, Family, LlamaConfig, LlamaFamily, ParamCounts,
+};
 pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;
+pub use experts::Experts;
+pub use grouped::{Apart, GroupedAttention, Projections, QueryKeyNorms};
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
+pub use llama::{Block, Feed, Llama};
 pub use mlp::{GatedMlp, Mlp};
+pub use rotary::Scaling as RopeScaling;
 pub use tokenizer::vocabulary;
 pub use tokenizer_training::{Pieces, train_tokenizer};
 pub use vocab::IdMap;

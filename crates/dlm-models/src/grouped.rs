@@ -47,13 +47,14 @@ pub struct QueryKeyNorms {
 }
 
 /// Where the tokens of a batch stand, and who sees whom.
-pub(crate) struct Places<'a> {
+#[derive(Clone)]
+pub(crate) struct Places {
     /// `[B, L]`.
     pub(crate) shape: [usize; 2],
     /// Rotary positions, if the network has them.
-    pub(crate) turn: Option<&'a Turn>,
+    pub(crate) turn: Option<Turn>,
     /// See [`hidden_mask`](crate::attention::hidden_mask).
-    pub(crate) hidden: Option<&'a Tensor<4, Bool>>,
+    pub(crate) hidden: Option<Tensor<4, Bool>>,
 }
 
 impl GroupedAttention {
@@ -73,7 +74,7 @@ impl GroupedAttention {
     /// # Shapes
     /// - `input`: `[B·L, D]`
     /// - returns: `[B·L, H·d]`
-    pub(crate) fn mix(&self, input: Tensor<2>, places: &Places<'_>) -> Tensor<2> {
+    pub(crate) fn mix(&self, input: Tensor<2>, places: &Places) -> Tensor<2> {
         let [rows, len] = places.shape;
         let (query, key, value) = self.project(input);
         let split = |flat: Tensor<2>, heads| {
@@ -87,10 +88,13 @@ impl GroupedAttention {
         };
         let turned = |heads: Tensor<4>| {
             let heads = heads.swap_dims(1, 2);
-            places.turn.map_or_else(|| heads.clone(), |turn| turn.apply(heads.clone()))
+            match &places.turn {
+                None => heads,
+                Some(turn) => turn.apply(heads),
+            }
         };
         let value = split(value, self.groups).swap_dims(1, 2);
-        let mixed = attend(turned(query), turned(key), value, places.hidden, &self.dropout);
+        let mixed = attend(turned(query), turned(key), value, places.hidden.as_ref(), &self.dropout);
         let [_, heads, _, width] = mixed.dims();
         mixed.swap_dims(1, 2).reshape([rows * len, heads * width])
     }

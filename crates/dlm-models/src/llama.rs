@@ -12,6 +12,7 @@
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Initializer, Linear, RmsNorm};
 use burn::tensor::{Device, Int, Tensor};
+use dlm_core::recompute::segment;
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
 use crate::attention::hidden_mask;
@@ -113,12 +114,16 @@ impl Llama {
         let hidden = hidden_mask(input, self.config.num_attention_heads, &device);
         let embedded = self.words.forward(words(input, &device)).flatten::<2>(0, 1);
         let turn = self.rotary.turn(&position::ids(input, 0), input.shape, embedded.dtype(), &device);
-        let places = Places { shape: input.shape, turn: Some(&turn), hidden: hidden.as_ref() };
-        let last = self.blocks.len().saturating_sub(1);
-        let states = (self.blocks.iter().enumerate()).fold(embedded, |states, (index, block)| {
-            block.forward(states, &places, asked.filter(|_| index == last))
-        });
-        let states = if self.blocks.is_empty() { select(states, asked) } else { states };
+        let places = Places { shape: input.shape, turn: Some(turn), hidden };
+        let Some((last, blocks)) = self.blocks.split_last() else {
+            return self.norm.forward(select(embedded, asked));
+        };
+        let forward = |block: &Block, states, asked: Option<&Tensor<1, Int>>| {
+            let (places, asked) = (places.clone(), asked.cloned());
+            segment(block, states, move |block, states| block.forward(states, &places, asked.as_ref()))
+        };
+        let states = blocks.iter().fold(embedded, |states, block| forward(block, states, None));
+        let states = forward(last, states, asked);
         self.norm.forward(states)
     }
 }
@@ -185,7 +190,7 @@ impl Block {
     /// - `input`: `[B·L, D]`
     /// - `asked`: `[N]`, the flat positions whose output is wanted, or `None` for all
     /// - returns: `[N, D]` or `[B·L, D]`
-    fn forward(&self, input: Tensor<2>, places: &Places<'_>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, places: &Places, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
         let mixed = self.attention.mix(self.attention_norm.forward(input.clone()), places);
         let input = select(input, asked) + self.attention.output.forward(select(mixed, asked));
         let normed = self.feed_norm.forward(input.clone());

@@ -53,6 +53,7 @@ pub(crate) struct Rotary {
 }
 
 /// Cosines and sines of a batch's positions.
+#[derive(Clone)]
 pub(crate) struct Turn {
     cos: Tensor<4>,
     sin: Tensor<4>,

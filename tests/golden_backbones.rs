@@ -10,7 +10,7 @@ use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
-use dlm::models::{Checkpoint, Llama, Pretrained, Slot};
+use dlm::models::{Checkpoint, Gpt2, Llama, Pretrained, Slot};
 
 /// Upstream computes in f64.
 const TOLERANCE: f32 = 1e-4;
@@ -192,4 +192,9 @@ fn llada() {
 #[test]
 fn llada2_with_experts() {
     check::<Llama>("backbones/llada2");
+}
+
+#[test]
+fn gpt2() {
+    check::<Gpt2>("backbones/gpt2");
 }

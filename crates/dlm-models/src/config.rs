@@ -1,6 +1,7 @@
 //! What `config.json` says of a BERT-like encoder.
 
 mod family;
+mod gpt2;
 mod llama;
 mod raw;
 
@@ -13,6 +14,7 @@ use self::raw::Raw;
 use crate::Error;
 
 pub use self::family::{Activation, Family};
+pub use self::gpt2::Gpt2Config;
 pub use self::llama::{Biases, ExpertsConfig, LlamaConfig, LlamaFamily};
 
 /// An encoder's sizes and rates, named as in `config.json`.

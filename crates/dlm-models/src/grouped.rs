@@ -16,7 +16,7 @@ pub struct GroupedAttention {
     pub(crate) projections: Projections,
     pub(crate) output: Linear,
     pub(crate) norms: Option<QueryKeyNorms>,
-    dropout: Dropout,
+    pub(crate) dropout: Dropout,
     heads: usize,
     groups: usize,
 }

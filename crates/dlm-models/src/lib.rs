@@ -6,11 +6,11 @@ mod config;
 mod encoder;
 mod error;
 mod experts;
+mod gpt2;
 mod grouped;
 mod init;
 mod length;
 mod llama;
-#[allow(dead_code, reason = "for the families to come")]
 mod mlp;
 mod position;
 mod rotary;
@@ -21,11 +21,13 @@ mod vocab;
 pub use attention::SelfAttention;
 pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
 pub use config::{
-    Activation, Biases, EncoderConfig, ExpertsConfig, Family, LlamaConfig, LlamaFamily, ParamCounts,
+    Activation, Biases, EncoderConfig, ExpertsConfig, Family, Gpt2Config, LlamaConfig, LlamaFamily,
+    ParamCounts,
 };
 pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;
 pub use experts::Experts;
+pub use gpt2::{Gpt2, Gpt2Block};
 pub use grouped::{Apart, GroupedAttention, Projections, QueryKeyNorms};
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
 pub use llama::{Block, Feed, Llama};

@@ -10,7 +10,7 @@ use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
-use dlm::models::{Albert, Checkpoint, Dit, Encoder, Esm, ModernBert, Pretrained, Slot};
+use dlm::models::{Albert, Checkpoint, Dit, Encoder, Esm, Gpt2, Llama, ModernBert, Pretrained, Slot};
 
 /// Upstream computes in f64.
 const TOLERANCE: f32 = 1e-4;
@@ -180,4 +180,54 @@ fn dit_modulated_and_not() {
     for layout in ["mdlm", "udlm", "sedd", "duo"] {
         check::<Dit>(&format!("backbones/dit_{layout}"));
     }
+}
+
+#[test]
+fn llama_with_stretched_positions_and_a_tied_head() {
+    check::<Llama>("backbones/llama");
+}
+
+#[test]
+fn llama_with_biases_and_an_untied_head() {
+    check::<Llama>("backbones/llama-biased");
+}
+
+#[test]
+fn mistral() {
+    check::<Llama>("backbones/mistral");
+}
+
+#[test]
+fn qwen2_with_yarn() {
+    check::<Llama>("backbones/qwen2");
+}
+
+#[test]
+fn dream() {
+    check::<Llama>("backbones/dream");
+}
+
+#[test]
+fn qwen3() {
+    check::<Llama>("backbones/qwen3");
+}
+
+#[test]
+fn sdar_sees_block_by_block() {
+    check::<Llama>("backbones/sdar");
+}
+
+#[test]
+fn llada() {
+    check::<Llama>("backbones/llada");
+}
+
+#[test]
+fn llada2_with_experts() {
+    check::<Llama>("backbones/llada2");
+}
+
+#[test]
+fn gpt2() {
+    check::<Gpt2>("backbones/gpt2");
 }

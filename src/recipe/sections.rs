@@ -175,6 +175,8 @@ pub struct TrainSection {
     pub label_smoothing: f64,
     /// Reads loss and gradient every so many steps.
     pub log_every: u64,
+    /// Computes each layer again in the backward pass: less memory, more time.
+    pub gradient_checkpointing: bool,
     /// In what numbers the network is computed: `f32`, `bf16`, `f16`.
     pub precision: Precision,
     /// `[train.muon]`: another optimiser for the matrices inside the network.
@@ -201,6 +203,7 @@ impl Default for TrainSection {
             ema: 0.0,
             label_smoothing: 0.0,
             log_every: 10,
+            gradient_checkpointing: false,
             precision: Precision::F32,
             muon: None,
             guard: None,

@@ -40,6 +40,7 @@ impl Recipe {
             lr: LrSchedule { peak: train.lr, warmup, decay },
             adamw,
             muon: train.muon.clone(),
+            gradient_checkpointing: train.gradient_checkpointing,
             precision: train.precision,
             guard: train.guard,
             clip: (train.clip > 0.0).then_some(train.clip),

@@ -44,17 +44,25 @@ def padded(rows, pad):
     return ids, mask
 
 
+def renamed(key, pairs):
+    for old, new in pairs:
+        key = key.replace(old, new)
+    return key
+
+
 def block_mask(length, block):
     """True where a query (row) may see a key (column)."""
     at = torch.arange(length) // block
     return at[None, :] <= at[:, None]
 
 
-def make(out, model, vocab, pad, seed, forward, gradients, full=14, extra=(), source="", save=None, scale=0.2, special=None):
+def make(out, model, vocab, pad, seed, forward, gradients, full=14, extra=(), source="", save=None, scale=0.2,
+         special=None, rename=()):
     """Writes the folder `out`.
 
     forward(model, ids, mask, **case) gives logits [B, L, V]; gradients names parameters; extra holds
-    (prefix, keywords of the case); save(model, out) saves the folder, by default save_pretrained.
+    (prefix, keywords of the case); save(model, out) saves the folder, by default save_pretrained; rename holds pairs of
+    parts of names, where the folder's differ from the class's.
     """
     rng = torch.Generator().manual_seed(seed)
     model = model.eval()
@@ -75,7 +83,7 @@ def make(out, model, vocab, pad, seed, forward, gradients, full=14, extra=(), so
     parameters = dict(exact.named_parameters())
     tensors = {"input_ids": ids, "attention_mask": mask, "logits": logits, "loss_positions": positions,
                "loss_targets": targets, "loss_weights": weights, "loss": loss.reshape(1),
-               **{f"grad.{key}": parameters[key].grad for key in gradients}}
+               **{f"grad.{renamed(key, rename)}": parameters[key].grad for key in gradients}}
     tensors |= {key: torch.as_tensor(value).reshape(-1) for key, value in base.items()}
     with torch.no_grad():
         for prefix, case in [("full.", base), *((p, c) for p, c in extra if p)]:
@@ -87,4 +95,4 @@ def make(out, model, vocab, pad, seed, forward, gradients, full=14, extra=(), so
     meta = {"generator": "tools/golden", "date": DATE, "source": source or type(model).__name__, "torch": torch.__version__.split("+")[0]}
     tensors = {k: (v.detach().float() if v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
     safetensors.torch.save_file(tensors, out / "golden.safetensors", metadata={"meta": json.dumps(meta)})
-    print(out, "logits up to", float(logits.abs().max()), "gradients", len(gradients))
+    print(out, "logits up to", float(logits.detach().abs().max()), "gradients", len(gradients))

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! With a case, that one alone, so that `peak_mib` is its own: the most memory the process had, less what it
-//! had before it read the network. `checkpointing` computes cheap operations again in the backward pass.
+//! had before it read the network. `checkpointing` computes each layer again in the backward pass.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -104,11 +104,11 @@ impl Run {
             accumulation: parts.len(),
             lr: LrSchedule::constant(1e-4),
             clip: None,
+            gradient_checkpointing: self.checkpointing,
             ..TrainConfig::paper(1e-4, u64::MAX)
         };
         let source = move |index| Ok(parts[index as usize % parts.len()].clone());
         let device = model.device().autodiff();
-        let device = if self.checkpointing { device.gradient_checkpointing() } else { device };
         Ok(Trainer::new(model.fork(&device).train(), objective, source, config)?.with_threads(threads()))
     }
 

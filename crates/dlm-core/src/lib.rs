@@ -7,6 +7,7 @@ pub mod forward;
 pub mod likelihood;
 pub mod loss;
 pub mod prior;
+pub mod recompute;
 pub mod rng;
 pub mod schedule;
 pub mod sequence;

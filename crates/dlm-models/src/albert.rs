@@ -13,9 +13,11 @@ use crate::Error;
 use crate::attention::hidden_mask;
 use crate::config::read::{Rest, Rules, read, require_sizes};
 use crate::config::{Activation, EncoderConfig, require};
-use crate::encoder::{Embeddings, Head, Layer, run};
+use crate::encoder::{Embeddings, Head, Layer};
+use crate::grouped::Places;
 use crate::init::linear;
 use crate::position::indices;
+use crate::stack::run;
 
 const RULES: Rules = Rules {
     model_types: &["albert"],
@@ -195,9 +197,10 @@ impl Albert {
         let AlbertConfig { num_hidden_layers: depth, num_hidden_groups: groups, .. } = self.config;
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
         let embedded = self.widening.forward(self.embeddings.forward(input, 0));
-        let layers: Vec<&Layer> = (0..depth).map(|index| &self.groups[index * groups / depth]).collect();
-        run(&layers, embedded, Some(asked), |states, layer, asked| {
-            layer.forward(states, input.shape, hidden.as_ref(), None, asked)
+        let places = Places { shape: input.shape, turn: None, hidden };
+        let layers = (0..depth).map(|index| &self.groups[index * groups / depth]);
+        run(layers, embedded, Some(asked), move |layer: &Layer, states, asked| {
+            layer.forward(states, &places, asked)
         })
     }
 }

@@ -8,8 +8,8 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use dlm_core::{Attention, DenoiserInput};
 
+use crate::grouped::Places;
 use crate::init::linear;
-use crate::rotary::Turn;
 
 /// Multi-head self-attention with its output projection.
 #[derive(Module, Debug)]
@@ -39,86 +39,64 @@ impl SelfAttention {
     ///
     /// # Shapes
     /// - `input`: `[B·L, D]`
-    /// - `shape`: `[B, L]`
-    /// - `hidden`: who must not see whom, see [`hidden_mask`]
-    /// - `turn`: rotary positions, where the family has them
     /// - returns: `[B·L, D]`
-    pub(crate) fn mix(
+    pub(crate) fn mix(&self, input: Tensor<2>, places: &Places) -> Tensor<2> {
+        let turned = |heads: Tensor<4>| match &places.turn {
+            None => heads,
+            Some(turn) => turn.apply(heads),
+        };
+        let query = turned(self.split(self.query.forward(input.clone()), places.shape));
+        let key = turned(self.split(self.key.forward(input.clone()), places.shape));
+        let value = self.split(self.value.forward(input), places.shape);
+        joined(attend(query, key, value, places.hidden.as_ref(), &self.dropout))
+    }
+
+    /// What each position gathers from other states, before the output projection.
+    ///
+    /// # Shapes
+    /// - `input`: `[B·L, D]`
+    /// - `memory`: `[B·M, D]`
+    /// - `hidden`: `[B, H, L, M]`, see [`cross_mask`]
+    /// - returns: `[B·L, D]`
+    pub(crate) fn mix_across(
         &self,
         input: Tensor<2>,
-        [rows, len]: [usize; 2],
+        memory: Tensor<2>,
+        rows: usize,
         hidden: Option<&Tensor<4, Bool>>,
-        turn: Option<&Turn>,
     ) -> Tensor<2> {
-        let [tokens, width] = input.dims();
         let split = |projected: Tensor<2>| {
-            projected.reshape([rows, len, self.heads, width / self.heads]).swap_dims(1, 2)
+            let [tokens, _] = projected.dims();
+            self.split(projected, [rows, tokens / rows])
         };
-        let query = turned(split(self.query.forward(input.clone())), turn);
-        let key = turned(split(self.key.forward(input.clone())), turn);
-        let value = split(self.value.forward(input));
-        attend(query, key, value, hidden, &self.dropout).swap_dims(1, 2).reshape([tokens, width])
+        let query = split(self.query.forward(input));
+        let key = split(self.key.forward(memory.clone()));
+        let value = split(self.value.forward(memory));
+        joined(attend(query, key, value, hidden, &self.dropout))
+    }
+
+    /// # Shapes
+    /// - returns: `[B, H, L, d]`
+    fn split(&self, projected: Tensor<2>, [rows, len]: [usize; 2]) -> Tensor<4> {
+        let [_, width] = projected.dims();
+        projected.reshape([rows, len, self.heads, width / self.heads]).swap_dims(1, 2)
     }
 }
 
-/// Multi-head self-attention whose queries, keys and values are one product.
-#[derive(Module, Debug)]
-pub struct PackedAttention {
-    /// To queries, keys and values, side by side.
-    pub(crate) packed: Linear,
-    pub(crate) output: Linear,
-    pub(crate) dropout: Dropout,
-    heads: usize,
-}
-
-impl PackedAttention {
-    /// `linear` makes a layer of so many inputs and outputs.
-    pub(crate) fn new(
-        width: usize,
-        heads: usize,
-        dropout: f64,
-        linear: impl Fn(usize, usize) -> Linear,
-    ) -> Self {
-        Self {
-            packed: linear(width, 3 * width),
-            output: linear(width, width),
-            dropout: DropoutConfig::new(dropout).init(),
-            heads,
-        }
-    }
-
-    /// As [`SelfAttention::mix`].
-    pub(crate) fn mix(
-        &self,
-        input: Tensor<2>,
-        [rows, len]: [usize; 2],
-        hidden: Option<&Tensor<4, Bool>>,
-        turn: Option<&Turn>,
-    ) -> Tensor<2> {
-        let [tokens, width] = input.dims();
-        let packed = self.packed.forward(input);
-        let part = |index: usize| {
-            let part = packed.clone().narrow(1, index * width, width);
-            part.reshape([rows, len, self.heads, width / self.heads]).swap_dims(1, 2)
-        };
-        let (query, key) = (turned(part(0), turn), turned(part(1), turn));
-        attend(query, key, part(2), hidden, &self.dropout).swap_dims(1, 2).reshape([tokens, width])
-    }
-}
-
-fn turned(heads: Tensor<4>, turn: Option<&Turn>) -> Tensor<4> {
-    match turn {
-        None => heads,
-        Some(turn) => turn.apply(heads),
-    }
+/// # Shapes
+/// - `heads`: `[B, H, L, d]`
+/// - returns: `[B·L, H·d]`
+fn joined(heads: Tensor<4>) -> Tensor<2> {
+    let [rows, count, len, width] = heads.dims();
+    heads.swap_dims(1, 2).reshape([rows * len, count * width])
 }
 
 /// softmax(Q·Kᵀ/√d)·V with heads that may share their keys and values.
 ///
 /// # Shapes
 /// - `query`: `[B, H, L, d]`
-/// - `key`, `value`: `[B, K, L, d]`, H a multiple of K: head h reads group h·K/H
-/// - `hidden`: `[B, H, L, L]`, see [`hidden_mask`]
+/// - `key`, `value`: `[B, K, M, d]`, H a multiple of K: head h reads group h·K/H
+/// - `hidden`: `[B, H, L, M]`, see [`hidden_mask`]
 /// - returns: `[B, H, L, d]`
 pub(crate) fn attend(
     query: Tensor<4>,
@@ -217,7 +195,8 @@ fn pair_mask(
         let seen = |key| near(row * len + query, row * len + key) && input.sees(row, query, key);
         hidden.extend((0..len).map(|key| !seen(key)));
     }
-    over_heads(TensorData::new(hidden, [rows, 1, len, len]), heads, device)
+    let hidden = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [rows, 1, len, len]), device);
+    hidden.expand([rows, heads, len, len])
 }
 
 /// [`hidden_mask`] where only padding is hidden.
@@ -227,12 +206,23 @@ pub(crate) fn padding_mask(
     heads: usize,
     device: &Device,
 ) -> Option<Tensor<4, Bool>> {
-    let pad = pad.filter(|pad| pad.contains(&true))?;
-    Some(over_heads(TensorData::new(pad.to_vec(), [rows, 1, 1, len]), heads, device))
+    cross_mask(pad, [rows, len, len], heads, device)
 }
 
-fn over_heads(hidden: TensorData, heads: usize, device: &Device) -> Tensor<4, Bool> {
-    let [rows, _, _, len] = hidden.shape().dims();
+/// Hides the padding of what is looked at.
+///
+/// # Shapes
+/// - `pad`: `[B, M]`, true at padding
+/// - sizes: B rows, L that look, M that are looked at
+/// - returns: `[B, H, L, M]`
+pub(crate) fn cross_mask(
+    pad: Option<&[bool]>,
+    [rows, queries, keys]: [usize; 3],
+    heads: usize,
+    device: &Device,
+) -> Option<Tensor<4, Bool>> {
+    let pad = pad.filter(|pad| pad.contains(&true))?;
+    let hidden = Tensor::<4, Bool>::from_data(TensorData::new(pad.to_vec(), [rows, 1, 1, keys]), device);
     // GPU kernels have misread masks that broadcast over heads (tracel-ai/burn#4778).
-    Tensor::<4, Bool>::from_data(hidden, device).expand([rows, heads, len, len])
+    Some(hidden.expand([rows, heads, queries, keys]))
 }

@@ -1,6 +1,8 @@
 //! What `config.json` says of a BERT-like encoder.
 
 mod family;
+mod gpt2;
+mod llama;
 mod raw;
 pub(crate) mod read;
 
@@ -14,6 +16,8 @@ use self::read::{require_positive, require_rates, require_sizes};
 use crate::Error;
 
 pub use self::family::{Activation, Family};
+pub use self::gpt2::Gpt2Config;
+pub use self::llama::{Biases, ExpertsConfig, LlamaConfig, LlamaFamily};
 
 /// An encoder's sizes and rates, named as in `config.json`.
 ///
@@ -157,7 +161,9 @@ impl EncoderConfig {
     pub fn first_position(&self) -> usize {
         match self.family {
             Family::Bert | Family::DistilBert => 0,
-            Family::Roberta | Family::XlmRoberta | Family::XlmRobertaXl => self.pad_token_id.saturating_add(1),
+            Family::Roberta | Family::XlmRoberta | Family::XlmRobertaXl => {
+                self.pad_token_id.saturating_add(1)
+            }
         }
     }
 

@@ -11,17 +11,18 @@ mod config;
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::activation::silu;
-use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
-use crate::attention::{PackedAttention, hidden_mask};
+use crate::attention::hidden_mask;
 use crate::config::Activation;
-use crate::encoder::run;
+use crate::grouped::{GroupedAttention, Places, Projections};
 use crate::init::{linear, plain};
 use crate::mlp::Mlp;
 use crate::position;
 use crate::position::{indices, select};
-use crate::rotary::{Rotary, Scaling, Turn};
+use crate::rotary::{Rotary, Scaling};
+use crate::stack::run;
 
 pub use self::config::{DitConfig, DitLayout, Sigma};
 
@@ -61,7 +62,7 @@ pub struct TimeEmbedding {
 #[derive(Module, Debug)]
 pub struct DitBlock {
     pub(crate) attention_norm: LayerNorm,
-    pub(crate) attention: PackedAttention,
+    pub(crate) attention: GroupedAttention,
     pub(crate) mlp_norm: LayerNorm,
     pub(crate) mlp: Mlp,
     /// To shift, scale and gate of attention, then of the feed-forward network.
@@ -70,10 +71,9 @@ pub struct DitBlock {
 }
 
 /// What all layers share: who sees whom, where tokens stand, what time it is.
+#[derive(Clone)]
 struct Scene {
-    shape: [usize; 2],
-    hidden: Option<Tensor<4, Bool>>,
-    turn: Turn,
+    places: Places,
     /// `[B, C]`, or `[1, C]` if all rows have the same.
     condition: Option<Tensor<2>>,
     /// The row of each token, where rows differ.
@@ -133,10 +133,10 @@ impl Dit {
             false => vec![0.0],
         };
         let row_of_each: Vec<usize> = (0..rows * len).map(|flat| flat / len).collect();
+        let turn = self.rotary.turn(&position::ids(input, 0), input.shape, dtype, &device);
+        let hidden = hidden_mask(input, self.config.n_heads, &device);
         Scene {
-            shape: input.shape,
-            hidden: hidden_mask(input, self.config.n_heads, &device),
-            turn: self.rotary.turn(&position::ids(input, 0), input.shape, dtype, &device),
+            places: Places { shape: input.shape, turn: Some(turn), hidden },
             condition: self.time.as_ref().map(|time| time.forward(&sigmas, dtype, &device)),
             rows: sees_time.then(|| indices(&row_of_each, &device)),
         }
@@ -151,11 +151,13 @@ impl Dit {
         let ids: Vec<usize> = input.ids.iter().map(|&id| id as usize).collect();
         let embedded = self.word.val().select(0, indices(&ids, &self.device()));
         let scene = self.scene(input, embedded.dtype());
-        let states = run(&self.blocks, embedded, Some(asked), |states, block, asked| {
-            block.forward(states, &scene, asked)
-        });
+        let vectors = scene.vectors(self.modulation.as_ref(), 2, Some(asked));
+        let states =
+            run(self.blocks.iter(), embedded, Some(asked), move |block: &DitBlock, states, asked| {
+                block.forward(states, &scene, asked)
+            });
         let states = self.final_norm.forward(states);
-        match scene.vectors(self.modulation.as_ref(), 2, Some(asked)).as_slice() {
+        match vectors.as_slice() {
             [shift, scale] => modulate(states, shift, scale),
             _ => states,
         }
@@ -182,12 +184,7 @@ impl TimeEmbedding {
 impl Scene {
     /// What a map says to the asked tokens or to all: so many vectors, `[N, D]` or `[1, D]`; none without
     /// modulation.
-    fn vectors(
-        &self,
-        map: Option<&Linear>,
-        count: usize,
-        asked: Option<&Tensor<1, Int>>,
-    ) -> Vec<Tensor<2>> {
+    fn vectors(&self, map: Option<&Linear>, count: usize, asked: Option<&Tensor<1, Int>>) -> Vec<Tensor<2>> {
         let (Some(map), Some(condition)) = (map, &self.condition) else { return Vec::new() };
         let said = map.forward(condition.clone());
         let rows = self.rows.clone().map(|rows| match asked {
@@ -209,11 +206,16 @@ fn modulate(states: Tensor<2>, shift: &Tensor<2>, scale: &Tensor<2>) -> Tensor<2
 impl DitBlock {
     fn new(config: &DitConfig, device: &Device) -> Self {
         let width = config.hidden_dim;
-        let without_bias = |inputs, outputs| plain(inputs, outputs, STD, device);
         let with_bias = |inputs, outputs| linear(inputs, outputs, STD, device);
         Self {
             attention_norm: norm(width, device),
-            attention: PackedAttention::new(width, config.n_heads, 0.0, without_bias),
+            attention: GroupedAttention::new(
+                [config.n_heads; 2],
+                Projections::Fused(plain(width, 3 * width, STD, device)),
+                None,
+                plain(width, width, STD, device),
+                0.0,
+            ),
             mlp_norm: norm(width, device),
             mlp: Mlp::new(width, 4 * width, Activation::GeluTanh, with_bias),
             modulation: modulation(config, 6, device),
@@ -231,7 +233,7 @@ impl DitBlock {
             [shift, scale, ..] => modulate(read, shift, scale),
             _ => read,
         };
-        let mixed = self.attention.mix(read, scene.shape, scene.hidden.as_ref(), Some(&scene.turn));
+        let mixed = self.attention.mix(read, &scene.places);
         let attended = self.dropout.forward(self.attention.output.forward(select(mixed, asked)));
         let input = select(input, asked);
         match scene.vectors(self.modulation.as_ref(), 6, asked).as_slice() {

@@ -9,14 +9,15 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, LayerNorm, Linear};
-use burn::tensor::{Bool, Device, Int, Tensor, s};
+use burn::tensor::{Device, Int, Tensor, s};
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
 use crate::attention::{SelfAttention, hidden_mask};
 use crate::config::{Activation, EncoderConfig, Family};
+use crate::grouped::Places;
 use crate::init::{embedding, linear, norm};
 use crate::position::{indices, select, upload, words};
-use crate::rotary::Turn;
+use crate::stack::run;
 use crate::{Error, position};
 
 /// A bidirectional encoder that answers with logits of the clean token, whatever the time.
@@ -144,10 +145,10 @@ impl Encoder {
         }
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
         let embedded = self.embeddings.forward(input, self.config.first_position());
-        let forward = |states, layer: &Layer, asked: Option<&_>| {
-            layer.forward(states, input.shape, hidden.as_ref(), None, asked)
-        };
-        let states = run(&self.layers, embedded, asked, forward);
+        let places = Places { shape: input.shape, turn: None, hidden };
+        let states = run(self.layers.iter(), embedded, asked, move |layer: &Layer, states, asked| {
+            layer.forward(states, &places, asked)
+        });
         match &self.final_norm {
             None => states,
             Some(norm) => norm.forward(states),
@@ -258,22 +259,32 @@ impl Layer {
     ///
     /// # Shapes
     /// - `input`: `[B·L, D]`
-    /// - `shape`: `[B, L]`
-    /// - `hidden`, `turn`: see [`SelfAttention::mix`]
     /// - `asked`: `[N]`, the flat positions whose output is wanted, or `None` for all
     /// - returns: `[N, D]` or `[B·L, D]`
     pub(crate) fn forward(
         &self,
         input: Tensor<2>,
-        shape: [usize; 2],
-        hidden: Option<&Tensor<4, Bool>>,
-        turn: Option<&Turn>,
+        places: &Places,
+        asked: Option<&Tensor<1, Int>>,
+    ) -> Tensor<2> {
+        self.feed(self.attend(input, places, asked))
+    }
+
+    /// The first half of [`Layer::forward`].
+    pub(crate) fn attend(
+        &self,
+        input: Tensor<2>,
+        places: &Places,
         asked: Option<&Tensor<1, Int>>,
     ) -> Tensor<2> {
         let read = self.reading(&self.attention_norm, input.clone());
-        let mixed = select(self.attention.mix(read, shape, hidden, turn), asked);
+        let mixed = select(self.attention.mix(read, places), asked);
         let attended = self.dropout.forward(self.attention.output.forward(mixed));
-        let input = self.leaving(&self.attention_norm, select(input, asked) + attended);
+        self.leaving(&self.attention_norm, select(input, asked) + attended)
+    }
+
+    /// The second half.
+    pub(crate) fn feed(&self, input: Tensor<2>) -> Tensor<2> {
         let read = self.reading(&self.output_norm, input.clone());
         let inner = self.inner_dropout.forward(self.activation.apply(self.inner.forward(read)));
         let fed = self.output_dropout.forward(self.outer.forward(inner));
@@ -291,12 +302,7 @@ impl Layer {
 
 impl Head {
     /// From the width of the states to `width`, that of the word table.
-    pub(crate) fn new(
-        config: &EncoderConfig,
-        width: usize,
-        activation: Activation,
-        device: &Device,
-    ) -> Self {
+    pub(crate) fn new(config: &EncoderConfig, width: usize, activation: Activation, device: &Device) -> Self {
         Self {
             dense: linear(config.hidden_size, width, config.initializer_range, device),
             norm: norm(width, config.layer_norm_eps, device),
@@ -308,19 +314,6 @@ impl Head {
     pub(crate) fn forward(&self, asked: Tensor<2>) -> Tensor<2> {
         self.norm.forward(self.activation.apply(self.dense.forward(asked)))
     }
-}
-
-/// Layers one after another; only the last leaves out what is not asked.
-pub(crate) fn run<L>(
-    layers: &[L],
-    states: Tensor<2>,
-    asked: Option<&Tensor<1, Int>>,
-    forward: impl Fn(Tensor<2>, &L, Option<&Tensor<1, Int>>) -> Tensor<2>,
-) -> Tensor<2> {
-    let Some((last, layers)) = layers.split_last() else {
-        return select(states, asked);
-    };
-    forward(layers.iter().fold(states, |states, layer| forward(states, layer, None)), last, asked)
 }
 
 /// What is dropped of attention's and of the feed-forward network's output.

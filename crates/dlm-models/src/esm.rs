@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use crate::attention::hidden_mask;
 use crate::config::read::{Rest, Rules, read, require_sizes};
 use crate::config::{Activation, EncoderConfig, Family, require};
-use crate::encoder::{Head, Layer, run};
+use crate::encoder::{Head, Layer};
+use crate::grouped::Places;
 use crate::init::{embedding, linear, norm};
 use crate::position::{indices, words};
 use crate::rotary::{Rotary, Scaling};
+use crate::stack::run;
 use crate::{Error, position};
 
 /// The share of tokens that upstream's training replaced by masks.
@@ -222,8 +224,9 @@ impl Esm {
         let hidden = hidden_mask(input, self.config.num_attention_heads, &device);
         let embedded = self.embed(input);
         let turn = self.rotary.turn(&position::ids(input, 0), input.shape, embedded.dtype(), &device);
-        let states = run(&self.layers, embedded, Some(asked), |states, layer, asked| {
-            layer.forward(states, input.shape, hidden.as_ref(), Some(&turn), asked)
+        let places = Places { shape: input.shape, turn: Some(turn), hidden };
+        let states = run(self.layers.iter(), embedded, Some(asked), move |layer: &Layer, states, asked| {
+            layer.forward(states, &places, asked)
         });
         self.final_norm.forward(states)
     }

@@ -11,6 +11,7 @@ use crate::Error;
 use crate::attention::padding_mask;
 use crate::config::{Activation, EncoderConfig, Family};
 use crate::encoder::Layer;
+use crate::grouped::Places;
 use crate::init::linear;
 
 /// Sizes of a [`LengthHead`].
@@ -117,8 +118,9 @@ impl LengthHead {
         let [rows, len, width] = features.dims();
         let device = features.device();
         let hidden = padding_mask(pad, [rows, len], self.config.layer.num_attention_heads, &device);
+        let places = Places { shape: [rows, len], turn: None, hidden };
         let share = TensorData::new(shares(pad, [rows, len]), [rows, 1, len]);
-        let states = self.layer.forward(features.flatten::<2>(0, 1), [rows, len], hidden.as_ref(), None, None);
+        let states = self.layer.forward(features.flatten::<2>(0, 1), &places, None);
         let states = states.reshape([rows, len, width]);
         let mean = Tensor::<3>::from_data(share, &device).matmul(states).squeeze_dim::<2>(1);
         self.outer.forward(self.inner.forward(mean).tanh())

@@ -8,30 +8,40 @@ mod dit;
 mod encoder;
 mod error;
 mod esm;
-#[allow(dead_code, reason = "for the families to come")]
+mod experts;
+mod gpt2;
+mod grouped;
 mod init;
 mod length;
-#[allow(dead_code, reason = "for the families to come")]
+mod llama;
 mod mlp;
 mod modernbert;
 mod position;
-#[allow(dead_code, reason = "for the families to come")]
 mod rotary;
+mod stack;
 mod tokenizer;
 mod tokenizer_training;
 mod vocab;
 
 pub use albert::{Albert, AlbertConfig};
-pub use attention::{PackedAttention, SelfAttention};
+pub use attention::SelfAttention;
 pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
-pub use config::{Activation, EncoderConfig, Family, ParamCounts};
+pub use config::{
+    Activation, Biases, EncoderConfig, ExpertsConfig, Family, Gpt2Config, LlamaConfig, LlamaFamily,
+    ParamCounts,
+};
 pub use dit::{Dit, DitBlock, DitConfig, DitLayout, Sigma, TimeEmbedding};
 pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;
 pub use esm::{Esm, EsmConfig};
+pub use experts::Experts;
+pub use gpt2::{Gpt2, Gpt2Block};
+pub use grouped::{Apart, GroupedAttention, Projections, QueryKeyNorms};
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
-pub use modernbert::{Block as ModernBertBlock, ModernBert, ModernBertConfig};
+pub use llama::{Block, Feed, Llama};
 pub use mlp::{GatedMlp, Mlp};
+pub use modernbert::{ModernBert, ModernBertBlock, ModernBertConfig};
+pub use rotary::Scaling as RopeScaling;
 pub use tokenizer::vocabulary;
 pub use tokenizer_training::{Pieces, train_tokenizer};
 pub use vocab::IdMap;

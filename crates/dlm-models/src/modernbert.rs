@@ -6,17 +6,18 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 use serde::{Deserialize, Serialize};
 
-use crate::attention::{PackedAttention, hidden_mask, window_mask};
+use crate::attention::{hidden_mask, window_mask};
 use crate::config::read::{Rest, Rules, read, require_positive, require_rates, require_sizes};
 use crate::config::{Activation, require};
-use crate::encoder::run;
+use crate::grouped::{GroupedAttention, Places, Projections};
 use crate::init::{embedding, linear, plain};
 use crate::position::{indices, select, words};
-use crate::rotary::{Rotary, Scaling, Turn};
+use crate::rotary::{Rotary, Scaling};
+use crate::stack::run;
 use crate::{Error, position};
 
 const RULES: Rules = Rules {
@@ -174,7 +175,9 @@ impl ModernBertConfig {
             word: embedding(self.vocab_size, width, self.initializer_range, device),
             norm: self.norm(device),
             dropout: DropoutConfig::new(self.embedding_dropout).init(),
-            layers: (0..self.num_hidden_layers).map(|index| Block::new(self, index, device)).collect(),
+            layers: (0..self.num_hidden_layers)
+                .map(|index| ModernBertBlock::new(self, index, device))
+                .collect(),
             final_norm: self.norm(device),
             dense: self.linear(self.classifier_bias, device)(width, width),
             head_norm: self.norm(device),
@@ -207,7 +210,7 @@ pub struct ModernBert {
     pub(crate) word: Embedding,
     pub(crate) norm: LayerNorm,
     dropout: Dropout,
-    pub(crate) layers: Vec<Block>,
+    pub(crate) layers: Vec<ModernBertBlock>,
     pub(crate) final_norm: LayerNorm,
     pub(crate) dense: Linear,
     pub(crate) head_norm: LayerNorm,
@@ -222,10 +225,10 @@ pub struct ModernBert {
 
 /// Attention and a gated feed-forward network, each over its normalised input and added to it.
 #[derive(Module, Debug)]
-pub struct Block {
+pub struct ModernBertBlock {
     /// The first layer reads what is normalised already.
     pub(crate) attention_norm: Option<LayerNorm>,
-    pub(crate) attention: PackedAttention,
+    pub(crate) attention: GroupedAttention,
     attention_dropout: Dropout,
     pub(crate) mlp_norm: LayerNorm,
     /// To what is activated and what it is multiplied by, side by side.
@@ -235,12 +238,6 @@ pub struct Block {
     is_global: bool,
     #[module(skip)]
     activation: Activation,
-}
-
-/// What a layer sees, and where it stands.
-struct View {
-    hidden: Option<Tensor<4, Bool>>,
-    turn: Turn,
 }
 
 impl ModernBert {
@@ -268,19 +265,20 @@ impl ModernBert {
         let embedded = self.word.forward(words(input, &device)).flatten(0, 1);
         let embedded: Tensor<2> = self.dropout.forward(self.norm.forward(embedded));
         let [global, local] = self.views(input, &embedded);
-        let states = run(&self.layers, embedded, Some(asked), |states, layer, asked| {
-            layer.forward(states, input.shape, if layer.is_global { &global } else { &local }, asked)
-        });
+        let states =
+            run(self.layers.iter(), embedded, Some(asked), move |layer: &ModernBertBlock, states, asked| {
+                layer.forward(states, if layer.is_global { &global } else { &local }, asked)
+            });
         self.final_norm.forward(states)
     }
 
     /// Those of layers that see everything, and of those that do not.
-    fn views(&self, input: &DenoiserInput<'_>, embedded: &Tensor<2>) -> [View; 2] {
+    fn views(&self, input: &DenoiserInput<'_>, embedded: &Tensor<2>) -> [Places; 2] {
         let (device, heads) = (embedded.device(), self.config.num_attention_heads);
         let positions = position::ids(input, 0);
-        let view = |rotary: &Rotary, hidden| View {
-            hidden,
-            turn: rotary.turn(&positions, input.shape, embedded.dtype(), &device),
+        let view = |rotary: &Rotary, hidden| {
+            let turn = rotary.turn(&positions, input.shape, embedded.dtype(), &device);
+            Places { shape: input.shape, turn: Some(turn), hidden }
         };
         let reach = self.config.local_attention / 2;
         [
@@ -290,17 +288,19 @@ impl ModernBert {
     }
 }
 
-impl Block {
+impl ModernBertBlock {
     fn new(config: &ModernBertConfig, index: usize, device: &Device) -> Self {
         let ModernBertConfig { hidden_size: width, intermediate_size: inner, .. } = *config;
+        let projection = config.linear(config.attention_bias, device);
         let map = config.linear(config.mlp_bias, device);
         Self {
             attention_norm: (index > 0).then(|| config.norm(device)),
-            attention: PackedAttention::new(
-                width,
-                config.num_attention_heads,
+            attention: GroupedAttention::new(
+                [config.num_attention_heads; 2],
+                Projections::Fused(projection(width, 3 * width)),
+                None,
+                projection(width, width),
                 config.attention_dropout,
-                config.linear(config.attention_bias, device),
             ),
             attention_dropout: DropoutConfig::new(config.attention_dropout).init(),
             mlp_norm: config.norm(device),
@@ -314,20 +314,13 @@ impl Block {
 
     /// # Shapes
     /// - `input`: `[B·L, D]`
-    /// - `shape`: `[B, L]`
     /// - returns: `[N, D]` or `[B·L, D]`
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        shape: [usize; 2],
-        view: &View,
-        asked: Option<&Tensor<1, Int>>,
-    ) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, places: &Places, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
         let read = match &self.attention_norm {
             None => input.clone(),
             Some(norm) => norm.forward(input.clone()),
         };
-        let mixed = select(self.attention.mix(read, shape, view.hidden.as_ref(), Some(&view.turn)), asked);
+        let mixed = select(self.attention.mix(read, places), asked);
         let attended = self.attention_dropout.forward(self.attention.output.forward(mixed));
         let input = select(input, asked) + attended;
         let [activated, factor] = halves(self.inner.forward(self.mlp_norm.forward(input.clone())));

@@ -7,27 +7,40 @@ use std::f64::consts::PI;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-/// How angles are shrunk for texts longer than those of the training.
+/// How rotary angles are shrunk for texts longer than those of the training; upstream's `rope_scaling`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Scaling {
+#[non_exhaustive]
+pub enum Scaling {
+    /// Not at all.
     None,
     /// Positions divided by a factor. Chen et al. 2023, arXiv:2306.15595.
     Linear {
+        /// By how much.
         factor: f64,
     },
     /// Slow angles divided, fast ones kept, with a ramp between. Llama 3.1.
     Llama3 {
+        /// By how much.
         factor: f64,
+        /// Turns within `original` positions up to which an angle is divided.
         low: f64,
+        /// Turns from which on it is kept.
         high: f64,
-        original: f64,
+        /// Tokens of the longest text before the stretching.
+        original: usize,
     },
-    /// The same by number of turns, and scores made sharper. Peng et al. 2023, arXiv:2309.00071.
+    /// The same with a ramp over the pairs of elements, and scores made sharper. Peng et al. 2023,
+    /// arXiv:2309.00071.
     Yarn {
+        /// By how much.
         factor: f64,
+        /// Turns from which on an angle is kept.
         fast: f64,
+        /// Turns up to which it is divided.
         slow: f64,
-        original: f64,
+        /// Tokens of the longest text before the stretching.
+        original: usize,
+        /// What queries and keys are multiplied by; if unnamed, 0.1 · ln(factor) + 1.
         sharpness: Option<f64>,
     },
 }
@@ -40,6 +53,7 @@ pub(crate) struct Rotary {
 }
 
 /// Cosines and sines of a batch's positions.
+#[derive(Clone)]
 pub(crate) struct Turn {
     cos: Tensor<4>,
     sin: Tensor<4>,
@@ -54,11 +68,12 @@ impl Rotary {
             Scaling::None => plain,
             Scaling::Linear { factor } => plain.into_iter().map(|f| f / factor).collect(),
             Scaling::Llama3 { factor, low, high, original } => {
-                let keep = |f: f64| ((original * f / (2.0 * PI) - low) / (high - low)).clamp(0.0, 1.0);
+                let turns = |f: f64| original as f64 * f / (2.0 * PI);
+                let keep = |f: f64| ((turns(f) - low) / (high - low)).clamp(0.0, 1.0);
                 plain.into_iter().map(|f| keep(f) * f + (1.0 - keep(f)) * f / factor).collect()
             }
             Scaling::Yarn { factor, fast, slow, original, .. } => {
-                let [first, last] = ramp(width, theta, fast, slow, original);
+                let [first, last] = ramp(width, theta, fast, slow, original as f64);
                 let shrink = |pair: usize| ((pair as f64 - first) / (last - first)).clamp(0.0, 1.0);
                 let scaled = |(pair, f): (usize, f64)| (1.0 - shrink(pair)) * f + shrink(pair) * f / factor;
                 plain.into_iter().enumerate().map(scaled).collect()
@@ -72,7 +87,7 @@ impl Rotary {
         Self { frequencies, amplitude }
     }
 
-    /// The turns of some positions, one for each token of a batch.
+    /// The turns of some positions, none negative, one for each token of a batch.
     pub(crate) fn turn(
         &self,
         positions: &[i32],
@@ -80,11 +95,15 @@ impl Rotary {
         dtype: DType,
         device: &Device,
     ) -> Turn {
+        let (pairs, last) = (self.frequencies.len(), positions.iter().copied().max().unwrap_or(0));
         let table = |function: fn(f64) -> f64| {
-            let value = |position: i32, f: f64| (function(f64::from(position) * f) * self.amplitude) as f32;
-            let of = |&position: &i32| self.frequencies.iter().map(move |&f| value(position, f));
-            let values: Vec<f32> = positions.iter().flat_map(of).collect();
-            let data = TensorData::new(values, [rows, 1, len, self.frequencies.len()]);
+            // Once for each position that there is: a batch has many tokens at one position.
+            let angle = |position: i32| self.frequencies.iter().map(move |f| f64::from(position) * f);
+            let values: Vec<f32> =
+                (0..=last).flat_map(angle).map(|a| (function(a) * self.amplitude) as f32).collect();
+            let of = |&position: &i32| &values[position as usize * pairs..][..pairs];
+            let values: Vec<f32> = positions.iter().flat_map(of).copied().collect();
+            let data = TensorData::new(values, [rows, 1, len, pairs]);
             Tensor::<4>::from_data(data, device).cast(dtype)
         };
         Turn { cos: table(f64::cos), sin: table(f64::sin) }

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
-use dlm_core::{Batch, CounterRng};
+use dlm_core::recompute::{Segment, recording};
+use dlm_core::{Batch, CounterRng, Purpose};
 
 use crate::error::Error;
 use crate::guard::Spike;
@@ -80,6 +81,8 @@ pub(crate) struct Engine<'a> {
     /// A batch is under way on each; parameters and the sum of gradients live on the first.
     pub(crate) devices: &'a [Device],
     pub(crate) precision: Precision,
+    /// Whether layers are computed again in the backward pass.
+    pub(crate) checkpointing: bool,
     /// Losses are multiplied by it for the backward pass, and gradients divided.
     pub(crate) scale: f64,
 }
@@ -98,59 +101,126 @@ impl Engine<'_> {
         let copy = self.precision.copy(model);
         let mut sum = GradientsAccumulator::new();
         let mut loss = Tensor::zeros([1], &self.devices[0].clone().inner());
-        let (mut grads, mut tokens, mut skipped) = (GradientsParams::new(), 0, 0);
+        let (mut tokens, mut skipped) = (0, 0);
         for start in (0..parts).step_by(self.devices.len()) {
             let end = parts.min(start + self.devices.len());
             let group = (start..end).map(&mut part).collect::<Result<Vec<_>, _>>()?;
             tokens += group.iter().map(|(batch, _)| batch.rows() * batch.len()).sum::<usize>();
-            for (share, own) in self.at_once(&copy, objective, parts, &group)? {
-                match own.map(|own| self.precision.restore(model, own, self.scale)) {
-                    Some(own) if parts > 1 => sum.accumulate(model, own),
-                    Some(own) => grads = own,
-                    None => skipped += 1,
-                }
-                loss = loss + share;
+            let add = |own| sum.accumulate(model, self.precision.restore(model, own, self.scale));
+            for share in self.at_once(&copy, objective, parts, &group, add)? {
+                skipped += usize::from(!share.learns);
+                loss = loss + share.loss;
             }
         }
-        let grads = if parts > 1 { sum.grads() } else { grads };
-        Ok(Backward { grads, loss, tokens, skipped })
+        Ok(Backward { grads: sum.grads(), loss, tokens, skipped })
     }
 
-    /// Each batch on a device of its own, in a thread of its own. Gradients come back to the first device.
+    /// A batch's loss, and the segments that gradient checkpointing left off its tape.
+    fn loss<M: Module>(
+        &self,
+        model: &M,
+        objective: &impl Objective<M>,
+        batch: &Batch,
+        rng: &CounterRng,
+    ) -> Result<(Tensor<1>, Vec<Segment>), Error> {
+        if !self.checkpointing {
+            return Ok((objective.loss(model, batch, rng)?, Vec::new()));
+        }
+        let seed = rng.row(Purpose::Device, 2).bits(0);
+        let (loss, segments) = recording(seed, || objective.loss(model, batch, rng));
+        Ok((loss?, segments))
+    }
+
+    /// Each batch on a device of its own, in a thread of its own. `add` gets their gradients, in pieces, on the
+    /// first device.
     fn at_once<M: Module>(
         &self,
         model: &M,
         objective: &impl Objective<M>,
         parts: usize,
         group: &[(Batch, CounterRng)],
+        mut add: impl FnMut(GradientsParams),
     ) -> Result<Vec<Share>, Error> {
         let home = self.devices[0].clone().inner();
-        let one = |model: &M, (batch, rng): &(Batch, CounterRng)| -> Result<Share, Error> {
-            let share = objective.loss(model, batch, rng)? / parts as f64;
-            let scaled = share.clone() * self.scale;
-            let own = share.is_tracked().then(|| GradientsParams::from_grads(scaled.backward(), model));
-            Ok((share.inner().to_device(&home), own.map(|own| own.to_device(&home, model))))
+        let one = |model: &M,
+                   (batch, rng): &(Batch, CounterRng),
+                   add: &mut dyn FnMut(GradientsParams)|
+         -> Result<Share, Error> {
+            let (loss, segments) = self.loss(model, objective, batch, rng)?;
+            let (learns, loss) = (loss.is_tracked(), loss / parts as f64);
+            if learns {
+                gradients(model, &(loss.clone() * self.scale), segments, |own| {
+                    add(own.to_device(&home, model));
+                });
+            }
+            Ok(Share { loss: loss.inner().to_device(&home), learns })
         };
         if self.devices.len() == 1 {
-            return group.iter().map(|part| one(model, part)).collect();
+            return group.iter().map(|part| one(model, part, &mut add)).collect();
         }
-        std::thread::scope(|scope| {
+        let done: Vec<Result<_, Error>> = std::thread::scope(|scope| {
             let threads: Vec<_> = group
                 .iter()
                 .zip(self.devices)
                 .map(|(part, device)| {
                     // Forked, because graphs that share a leaf wait for one another.
                     let model = model.clone().fork(device);
-                    scope.spawn(move || one(&model, part))
+                    scope.spawn(move || {
+                        let mut own = Vec::new();
+                        let share = one(&model, part, &mut |piece| own.push(piece))?;
+                        Ok((share, own))
+                    })
                 })
                 .collect();
             threads
                 .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect()
-        })
+        });
+        done.into_iter()
+            .map(|done| {
+                let (share, own) = done?;
+                own.into_iter().for_each(&mut add);
+                Ok(share)
+            })
+            .collect()
     }
 }
 
-/// A batch's share of the mean loss, and its gradient unless nothing can be learnt from it.
-type Share = (Tensor<1>, Option<GradientsParams>);
+/// The gradient of a loss, in pieces: layer by layer from the last where segments were left off the tape.
+fn gradients<M: Module>(
+    model: &M,
+    loss: &Tensor<1>,
+    mut segments: Vec<Segment>,
+    mut add: impl FnMut(GradientsParams),
+) {
+    let mut found = loss.backward();
+    let mut reached: Vec<Option<Tensor<2>>> = vec![None; segments.len()];
+    loop {
+        for (reached, segment) in reached.iter_mut().zip(&segments) {
+            let more = segment.output.grad_remove(&mut found);
+            *reached = match (reached.take(), more) {
+                (Some(reached), Some(more)) => Some(reached + more),
+                (one, other) => one.or(other),
+            };
+        }
+        add(GradientsParams::from_grads(found, model));
+        let next = loop {
+            match (segments.pop(), reached.pop().flatten()) {
+                (None, _) => return,
+                // The loss does not depend on this layer.
+                (Some(_), None) => {}
+                (Some(segment), Some(gradient)) => break (segment, gradient),
+            }
+        };
+        let (segment, gradient) = next;
+        found = (segment.again() * Tensor::from_inner(gradient)).sum().backward();
+    }
+}
+
+/// A batch's share of the mean loss.
+struct Share {
+    loss: Tensor<1>,
+    /// Whether anything in it was noise.
+    learns: bool,
+}

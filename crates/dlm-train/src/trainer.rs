@@ -34,6 +34,10 @@ pub struct TrainConfig {
     /// Another optimiser for the matrices inside the network.
     #[serde(default)]
     pub muon: Option<Muon>,
+    /// Gradient checkpointing: keeps the inputs of layers alone, and computes each layer again in the backward
+    /// pass. A network takes part whose layers go through [`segment`](dlm_core::recompute::segment).
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// In what numbers the network is computed.
     #[serde(default)]
     pub precision: Precision,
@@ -61,6 +65,7 @@ impl TrainConfig {
             lr: LrSchedule::paper(lr, steps),
             adamw: AdamW::default(),
             muon: None,
+            gradient_checkpointing: false,
             precision: Precision::F32,
             guard: None,
             clip: Some(1.0),
@@ -159,9 +164,12 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     ///
     /// The numbers stay the same, but for dropout: threads draw it from the device's one generator in the
     /// order in which they come, so that a network with dropout is no longer trained alike on every run.
+    ///
+    /// With gradient checkpointing there is one thread, because dropout must come out the same twice.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
-        self.devices = vec![self.devices[0].clone(); threads.max(1)];
+        let threads = if self.config.gradient_checkpointing { 1 } else { threads.max(1) };
+        self.devices = vec![self.devices[0].clone(); threads];
         self
     }
 
@@ -219,7 +227,8 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         let Self { model, objective, batches, devices, config, at, .. } = self;
         let Some(model) = model else { unreachable!("the model is in its place between steps") };
         let scale = if config.precision == Precision::F16 { at.scale.factor() } else { 1.0 };
-        let engine = Engine { devices, precision: config.precision, scale };
+        let checkpointing = config.gradient_checkpointing;
+        let engine = Engine { devices, precision: config.precision, checkpointing, scale };
         engine.backward(model, objective, parts, |part| {
             let index = first + part as u64;
             Ok((batches.batch(index)?, rng.at_step(index)))

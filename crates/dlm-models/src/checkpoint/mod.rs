@@ -226,3 +226,13 @@ impl Checkpoint {
         save::write(model, folder.as_ref(), tokenizer, most)
     }
 }
+
+/// What `config.json` calls a type of weights.
+fn torch_dtype(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F64 => "float64",
+        DType::F16 => "float16",
+        DType::BF16 => "bfloat16",
+        _ => "float32",
+    }
+}

@@ -35,7 +35,12 @@ pub(in crate::checkpoint) struct LayerNames {
 
 /// Those of BERT, which a length head has too.
 pub(in crate::checkpoint) const BERT_LAYER: LayerNames = LayerNames {
-    attention: ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"],
+    attention: [
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+    ],
     inner: "intermediate.dense",
     outer: "output.dense",
     attention_norm: "attention.output.LayerNorm",

@@ -5,6 +5,7 @@ use burn::tensor::Device;
 use crate::Error;
 use crate::checkpoint::{Pretrained, Slots, Words};
 use crate::dit::{Dit, DitBlock, DitConfig, DitLayout};
+use crate::grouped::Projections;
 
 impl Pretrained for Dit {
     fn from_config(json: &str, device: &Device) -> Result<Self, Error> {
@@ -65,7 +66,9 @@ fn body(layout: DitLayout) -> &'static str {
 
 fn block_slots<'a>(slots: &mut Slots<'a>, stem: &str, block: &'a mut DitBlock) {
     slots.norm(&format!("{stem}.norm1"), &mut block.attention_norm);
-    slots.linear(&format!("{stem}.attn_qkv"), &mut block.attention.packed);
+    if let Projections::Fused(map) = &mut block.attention.projections {
+        slots.linear(&format!("{stem}.attn_qkv"), map);
+    }
     slots.linear(&format!("{stem}.attn_out"), &mut block.attention.output);
     slots.norm(&format!("{stem}.norm2"), &mut block.mlp_norm);
     slots.linear(&format!("{stem}.mlp.0"), &mut block.mlp.inner);

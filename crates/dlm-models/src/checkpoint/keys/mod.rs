@@ -4,4 +4,7 @@ pub(super) mod albert;
 pub(super) mod bert;
 pub(super) mod dit;
 pub(super) mod esm;
+mod gpt2;
+mod llada;
+mod llama;
 pub(super) mod modernbert;

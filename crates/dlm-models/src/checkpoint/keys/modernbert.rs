@@ -5,6 +5,7 @@ use burn::tensor::Device;
 use crate::Error;
 use crate::checkpoint::{Pretrained, Slots, Words};
 use crate::config::read::write;
+use crate::grouped::Projections;
 use crate::modernbert::{ModernBert, ModernBertConfig};
 
 impl Pretrained for ModernBert {
@@ -25,7 +26,9 @@ impl Pretrained for ModernBert {
             if let Some(norm) = &mut layer.attention_norm {
                 slots.norm(&format!("{stem}.attn_norm"), norm);
             }
-            slots.linear(&format!("{stem}.attn.Wqkv"), &mut layer.attention.packed);
+            if let Projections::Fused(map) = &mut layer.attention.projections {
+                slots.linear(&format!("{stem}.attn.Wqkv"), map);
+            }
             slots.linear(&format!("{stem}.attn.Wo"), &mut layer.attention.output);
             slots.norm(&format!("{stem}.mlp_norm"), &mut layer.mlp_norm);
             slots.linear(&format!("{stem}.mlp.Wi"), &mut layer.inner);

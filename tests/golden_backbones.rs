@@ -10,7 +10,7 @@ use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
-use dlm::models::{Checkpoint, Gpt2, Llama, Pretrained, Slot, Stored};
+use dlm::models::{Albert, Checkpoint, Dit, Encoder, Esm, Gpt2, Llama, ModernBert, Pretrained, Slot, Stored};
 
 /// Upstream computes in f64.
 const TOLERANCE: f32 = 1e-4;
@@ -147,6 +147,39 @@ fn check<M: Pretrained>(folder: &str) {
     }
     let expected = golden.0.keys().filter(|key| key.starts_with("grad.")).count();
     assert!(expected > 0 && seen == expected, "{folder}: {seen} of {expected} gradients");
+}
+
+#[test]
+fn distilbert() {
+    check::<Encoder>("backbones/distilbert");
+}
+
+#[test]
+fn xlm_r_xl() {
+    check::<Encoder>("backbones/xlmr_xl");
+}
+
+#[test]
+fn albert() {
+    check::<Albert>("backbones/albert");
+}
+
+#[test]
+fn modernbert() {
+    check::<ModernBert>("backbones/modernbert");
+}
+
+#[test]
+fn esm() {
+    check::<Esm>("backbones/esm");
+    check::<Esm>("backbones/esm_normed");
+}
+
+#[test]
+fn dit_modulated_and_not() {
+    for layout in ["mdlm", "udlm", "sedd", "duo"] {
+        check::<Dit>(&format!("backbones/dit_{layout}"));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use dlm_core::{Attention, DenoiserInput};
 
+use crate::grouped::Places;
 use crate::init::linear;
 
 /// Multi-head self-attention with its output projection.
@@ -38,32 +39,64 @@ impl SelfAttention {
     ///
     /// # Shapes
     /// - `input`: `[B·L, D]`
-    /// - `shape`: `[B, L]`
-    /// - `hidden`: who must not see whom, see [`hidden_mask`]
     /// - returns: `[B·L, D]`
-    pub(crate) fn mix(
+    pub(crate) fn mix(&self, input: Tensor<2>, places: &Places) -> Tensor<2> {
+        let turned = |heads: Tensor<4>| match &places.turn {
+            None => heads,
+            Some(turn) => turn.apply(heads),
+        };
+        let query = turned(self.split(self.query.forward(input.clone()), places.shape));
+        let key = turned(self.split(self.key.forward(input.clone()), places.shape));
+        let value = self.split(self.value.forward(input), places.shape);
+        joined(attend(query, key, value, places.hidden.as_ref(), &self.dropout))
+    }
+
+    /// What each position gathers from other states, before the output projection.
+    ///
+    /// # Shapes
+    /// - `input`: `[B·L, D]`
+    /// - `memory`: `[B·M, D]`
+    /// - `hidden`: `[B, H, L, M]`, see [`cross_mask`]
+    /// - returns: `[B·L, D]`
+    pub(crate) fn mix_across(
         &self,
         input: Tensor<2>,
-        [rows, len]: [usize; 2],
+        memory: Tensor<2>,
+        rows: usize,
         hidden: Option<&Tensor<4, Bool>>,
     ) -> Tensor<2> {
-        let [tokens, width] = input.dims();
         let split = |projected: Tensor<2>| {
-            projected.reshape([rows, len, self.heads, width / self.heads]).swap_dims(1, 2)
+            let [tokens, _] = projected.dims();
+            self.split(projected, [rows, tokens / rows])
         };
-        let query = split(self.query.forward(input.clone()));
-        let key = split(self.key.forward(input.clone()));
-        let value = split(self.value.forward(input));
-        attend(query, key, value, hidden, &self.dropout).swap_dims(1, 2).reshape([tokens, width])
+        let query = split(self.query.forward(input));
+        let key = split(self.key.forward(memory.clone()));
+        let value = split(self.value.forward(memory));
+        joined(attend(query, key, value, hidden, &self.dropout))
     }
+
+    /// # Shapes
+    /// - returns: `[B, H, L, d]`
+    fn split(&self, projected: Tensor<2>, [rows, len]: [usize; 2]) -> Tensor<4> {
+        let [_, width] = projected.dims();
+        projected.reshape([rows, len, self.heads, width / self.heads]).swap_dims(1, 2)
+    }
+}
+
+/// # Shapes
+/// - `heads`: `[B, H, L, d]`
+/// - returns: `[B·L, H·d]`
+fn joined(heads: Tensor<4>) -> Tensor<2> {
+    let [rows, count, len, width] = heads.dims();
+    heads.swap_dims(1, 2).reshape([rows * len, count * width])
 }
 
 /// softmax(Q·Kᵀ/√d)·V with heads that may share their keys and values.
 ///
 /// # Shapes
 /// - `query`: `[B, H, L, d]`
-/// - `key`, `value`: `[B, K, L, d]`, H a multiple of K: head h reads group h·K/H
-/// - `hidden`: `[B, H, L, L]`, see [`hidden_mask`]
+/// - `key`, `value`: `[B, K, M, d]`, H a multiple of K: head h reads group h·K/H
+/// - `hidden`: `[B, H, L, M]`, see [`hidden_mask`]
 /// - returns: `[B, H, L, d]`
 pub(crate) fn attend(
     query: Tensor<4>,
@@ -127,12 +160,43 @@ pub(crate) fn hidden_mask(
     if input.attention == Attention::Full && input.documents.is_none() {
         return padding_mask(input.pad, input.shape, heads, device);
     }
+    Some(pair_mask(input, heads, device, |_, _| true))
+}
+
+/// [`hidden_mask`] where besides no position sees another of its document that stands further than `reach` from
+/// it.
+///
+/// # Shapes
+/// - `positions`: `[B, L]`, where each token stands in its document
+pub(crate) fn window_mask(
+    input: &DenoiserInput<'_>,
+    positions: &[i32],
+    reach: usize,
+    heads: usize,
+    device: &Device,
+) -> Option<Tensor<4, Bool>> {
+    if input.shape[1] <= reach + 1 {
+        return hidden_mask(input, heads, device);
+    }
+    let near = |query: usize, key: usize| positions[query].abs_diff(positions[key]) as usize <= reach;
+    Some(pair_mask(input, heads, device, near))
+}
+
+/// Hides what the input hides and what is not `near`: flat positions of the query and of the key.
+fn pair_mask(
+    input: &DenoiserInput<'_>,
+    heads: usize,
+    device: &Device,
+    near: impl Fn(usize, usize) -> bool,
+) -> Tensor<4, Bool> {
     let [rows, len] = input.shape;
     let mut hidden = Vec::with_capacity(rows * len * len);
     for (row, query) in (0..rows).flat_map(|row| (0..len).map(move |query| (row, query))) {
-        hidden.extend((0..len).map(|key| !input.sees(row, query, key)));
+        let seen = |key| near(row * len + query, row * len + key) && input.sees(row, query, key);
+        hidden.extend((0..len).map(|key| !seen(key)));
     }
-    Some(over_heads(TensorData::new(hidden, [rows, 1, len, len]), heads, device))
+    let hidden = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [rows, 1, len, len]), device);
+    hidden.expand([rows, heads, len, len])
 }
 
 /// [`hidden_mask`] where only padding is hidden.
@@ -142,12 +206,23 @@ pub(crate) fn padding_mask(
     heads: usize,
     device: &Device,
 ) -> Option<Tensor<4, Bool>> {
-    let pad = pad.filter(|pad| pad.contains(&true))?;
-    Some(over_heads(TensorData::new(pad.to_vec(), [rows, 1, 1, len]), heads, device))
+    cross_mask(pad, [rows, len, len], heads, device)
 }
 
-fn over_heads(hidden: TensorData, heads: usize, device: &Device) -> Tensor<4, Bool> {
-    let [rows, _, _, len] = hidden.shape().dims();
+/// Hides the padding of what is looked at.
+///
+/// # Shapes
+/// - `pad`: `[B, M]`, true at padding
+/// - sizes: B rows, L that look, M that are looked at
+/// - returns: `[B, H, L, M]`
+pub(crate) fn cross_mask(
+    pad: Option<&[bool]>,
+    [rows, queries, keys]: [usize; 3],
+    heads: usize,
+    device: &Device,
+) -> Option<Tensor<4, Bool>> {
+    let pad = pad.filter(|pad| pad.contains(&true))?;
+    let hidden = Tensor::<4, Bool>::from_data(TensorData::new(pad.to_vec(), [rows, 1, 1, keys]), device);
     // GPU kernels have misread masks that broadcast over heads (tracel-ai/burn#4778).
-    Tensor::<4, Bool>::from_data(hidden, device).expand([rows, heads, len, len])
+    Some(hidden.expand([rows, heads, queries, keys]))
 }

@@ -4,6 +4,7 @@ mod family;
 mod gpt2;
 mod llama;
 mod raw;
+pub(crate) mod read;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::raw::Raw;
+use self::read::{require_positive, require_rates, require_sizes};
 use crate::Error;
 
 pub use self::family::{Activation, Family};
@@ -29,7 +31,7 @@ pub use self::llama::{Biases, ExpertsConfig, LlamaConfig, LlamaFamily};
 /// # Ok::<(), dlm_models::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Raw", into = "Raw")]
+#[serde(try_from = "Raw", into = "Value")]
 #[non_exhaustive]
 pub struct EncoderConfig {
     /// `model_type`.
@@ -48,7 +50,7 @@ pub struct EncoderConfig {
     pub hidden_act: Activation,
     /// Rows of the position table. See [`EncoderConfig::max_len`] for how many tokens fit.
     pub max_position_embeddings: usize,
-    /// Rows of the token-type table. The encoder uses type 0 alone.
+    /// Rows of the token-type table. The encoder uses type 0 alone, and DistilBERT has none.
     pub type_vocab_size: usize,
     /// Added to the variance in every layer norm.
     pub layer_norm_eps: f64,
@@ -158,9 +160,24 @@ impl EncoderConfig {
     /// Position id of a row's first token: what RoBERTa calls `padding_idx + 1`.
     pub fn first_position(&self) -> usize {
         match self.family {
-            Family::Bert => 0,
-            Family::Roberta | Family::XlmRoberta => self.pad_token_id.saturating_add(1),
+            Family::Bert | Family::DistilBert => 0,
+            Family::Roberta | Family::XlmRoberta | Family::XlmRobertaXl => {
+                self.pad_token_id.saturating_add(1)
+            }
         }
+    }
+
+    /// The activation of the head.
+    pub(crate) fn head_act(&self) -> Activation {
+        match self.family {
+            Family::Bert | Family::DistilBert => self.hidden_act,
+            Family::Roberta | Family::XlmRoberta | Family::XlmRobertaXl => Activation::Gelu,
+        }
+    }
+
+    /// Rows of the token-type table that there is.
+    pub(crate) fn token_types(&self) -> usize {
+        if self.family == Family::DistilBert { 0 } else { self.type_vocab_size }
     }
 
     /// Most tokens that a row may have, padding aside.
@@ -173,16 +190,13 @@ impl EncoderConfig {
     /// # Errors
     /// [`Error::Config`] for the first field that is out of its range.
     pub fn validate(&self) -> Result<(), Error> {
-        let sizes = [
+        require_sizes(&[
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
             ("num_attention_heads", self.num_attention_heads),
             ("intermediate_size", self.intermediate_size),
             ("type_vocab_size", self.type_vocab_size),
-        ];
-        for (field, size) in sizes {
-            require(size > 0, field, "at least 1", size)?;
-        }
+        ])?;
         require(
             self.hidden_size.is_multiple_of(self.num_attention_heads),
             "hidden_size",
@@ -196,18 +210,14 @@ impl EncoderConfig {
             self.max_position_embeddings,
         )?;
         require(self.pad_token_id < self.vocab_size, "pad_token_id", "below vocab_size", self.pad_token_id)?;
-        for (field, rate) in [
+        require_rates(&[
             ("hidden_dropout_prob", self.hidden_dropout_prob),
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
-        ] {
-            require((0.0..1.0).contains(&rate), field, "in [0, 1)", rate)?;
-        }
-        for (field, value) in
-            [("layer_norm_eps", self.layer_norm_eps), ("initializer_range", self.initializer_range)]
-        {
-            require(value > 0.0 && value.is_finite(), field, "a positive number", value)?;
-        }
-        Ok(())
+        ])?;
+        require_positive(&[
+            ("layer_norm_eps", self.layer_norm_eps),
+            ("initializer_range", self.initializer_range),
+        ])
     }
 
     /// How many parameters a network of these sizes has, without building it.
@@ -216,10 +226,12 @@ impl EncoderConfig {
         let square = width * width + width;
         let norm = 2 * width;
         let layer = 4 * square + width * inner + inner + inner * width + width + 2 * norm;
-        let rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size;
+        let rows = self.vocab_size + self.max_position_embeddings + self.token_types();
+        // One norm stands before the first layer or behind the last.
+        let [before, behind] = if self.family.norm_first() { [0, norm] } else { [norm, 0] };
         ParamCounts {
-            embeddings: rows * width + norm,
-            layers: self.num_hidden_layers * layer,
+            embeddings: rows * width + before,
+            layers: self.num_hidden_layers * layer + behind,
             head: square + norm,
             bias: self.vocab_size,
         }
@@ -230,7 +242,7 @@ impl EncoderConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParamCounts {
-    /// Words, positions, token types, and their norm. The word table is also the decoder.
+    /// Words, positions, token types, and their norm if there is one. The word table is also the decoder.
     pub embeddings: usize,
     /// The layers: what papers call non-embedding parameters.
     pub layers: usize,

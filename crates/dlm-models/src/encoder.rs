@@ -1,20 +1,23 @@
-//! The post-LN encoder of BERT, RoBERTa and XLM-R, with its tied head.
+//! The encoder of BERT, DistilBERT, RoBERTa, XLM-R (post-LN) and XLM-R XL (pre-LN), with its tied head.
 //!
-//! Sources: Devlin et al. 2018, arXiv:1810.04805; Liu et al. 2019, arXiv:1907.11692; Conneau et al. 2019,
-//! arXiv:1911.02116; upstream names `BertForMaskedLM`, `RobertaForMaskedLM`, `XLMRobertaForMaskedLM`.
+//! Sources: Devlin et al. 2018, arXiv:1810.04805; Sanh et al. 2019, arXiv:1910.01108; Liu et al. 2019,
+//! arXiv:1907.11692; Conneau et al. 2019, arXiv:1911.02116; Goyal et al. 2021, arXiv:2105.00572; upstream names
+//! `BertForMaskedLM`, `DistilBertForMaskedLM`, `RobertaForMaskedLM`, `XLMRobertaForMaskedLM`,
+//! `XLMRobertaXLForMaskedLM`.
 //! What differs: token type 0 is the only one; BERT's positions skip padding, as RoBERTa's do, so that a
 //! row gives the same logits whichever side it is padded on; logits exist only where they are asked.
 
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, LayerNorm, Linear};
-use burn::tensor::{Bool, Device, Int, Tensor, s};
-use dlm_core::recompute::segment;
+use burn::tensor::{Device, Int, Tensor, s};
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
 use crate::attention::{SelfAttention, hidden_mask};
 use crate::config::{Activation, EncoderConfig, Family};
+use crate::grouped::Places;
 use crate::init::{embedding, linear, norm};
 use crate::position::{indices, select, upload, words};
+use crate::stack::run;
 use crate::{Error, position};
 
 /// A bidirectional encoder that answers with logits of the clean token, whatever the time.
@@ -28,6 +31,8 @@ use crate::{Error, position};
 pub struct Encoder {
     pub(crate) embeddings: Embeddings,
     pub(crate) layers: Vec<Layer>,
+    /// Behind the last layer, where layers normalise what they read.
+    pub(crate) final_norm: Option<LayerNorm>,
     pub(crate) head: Head,
     #[module(skip)]
     config: EncoderConfig,
@@ -38,12 +43,13 @@ pub struct Encoder {
 pub struct Embeddings {
     pub(crate) word: Embedding,
     pub(crate) position: Embedding,
-    pub(crate) token_type: Embedding,
-    pub(crate) norm: LayerNorm,
+    pub(crate) token_type: Option<Embedding>,
+    pub(crate) norm: Option<LayerNorm>,
     dropout: Dropout,
 }
 
-/// Attention and a feed-forward network, each added to its input and then normalised.
+/// Attention and a feed-forward network, each added to its input; what they leave is normalised, or what they
+/// read.
 #[derive(Module, Debug)]
 pub struct Layer {
     pub(crate) attention: SelfAttention,
@@ -51,7 +57,11 @@ pub struct Layer {
     pub(crate) inner: Linear,
     pub(crate) outer: Linear,
     pub(crate) output_norm: LayerNorm,
+    norm_first: bool,
+    /// Of what attention adds, which DistilBERT keeps whole.
     dropout: Dropout,
+    /// Of what the feed-forward network adds, which XLM-R XL keeps whole.
+    pub(crate) output_dropout: Dropout,
     /// Between the maps of the feed-forward network, where BERT has none.
     pub(crate) inner_dropout: Dropout,
     #[module(skip)]
@@ -78,7 +88,9 @@ impl EncoderConfig {
         Ok(Encoder {
             embeddings: Embeddings::new(self, device),
             layers: (0..self.num_hidden_layers).map(|_| Layer::new(self, device)).collect(),
-            head: Head::new(self, device),
+            final_norm: (self.family.norm_first())
+                .then(|| norm(self.hidden_size, self.layer_norm_eps, device)),
+            head: Head::new(self, self.hidden_size, self.head_act(), device),
             config: self.clone(),
         })
     }
@@ -104,8 +116,8 @@ impl Encoder {
         self.config.validate()?;
         self.embeddings.dropout.prob = rate;
         for layer in &mut self.layers {
-            layer.dropout.prob = rate;
             layer.attention.dropout.prob = rate;
+            [layer.dropout, layer.output_dropout] = residual_dropout(&self.config);
         }
         Ok(self)
     }
@@ -133,18 +145,14 @@ impl Encoder {
         }
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
         let embedded = self.embeddings.forward(input, self.config.first_position());
-        let Some((last, layers)) = self.layers.split_last() else {
-            return select(embedded, asked);
-        };
-        let shape = input.shape;
-        let forward = |layer: &Layer, states, asked: Option<&Tensor<1, Int>>| {
-            let (hidden, asked) = (hidden.clone(), asked.cloned());
-            segment(layer, states, move |layer, states| {
-                layer.forward(states, shape, hidden.as_ref(), asked.as_ref())
-            })
-        };
-        let states = layers.iter().fold(embedded, |states, layer| forward(layer, states, None));
-        forward(last, states, asked)
+        let places = Places { shape: input.shape, turn: None, hidden };
+        let states = run(self.layers.iter(), embedded, asked, move |layer: &Layer, states, asked| {
+            layer.forward(states, &places, asked)
+        });
+        match &self.final_norm {
+            None => states,
+            Some(norm) => norm.forward(states),
+        }
     }
 }
 
@@ -192,34 +200,40 @@ impl Factored for Encoder {
 }
 
 impl Embeddings {
-    fn new(config: &EncoderConfig, device: &Device) -> Self {
+    pub(crate) fn new(config: &EncoderConfig, device: &Device) -> Self {
         let table = |rows| embedding(rows, config.hidden_size, config.initializer_range, device);
         Self {
             word: table(config.vocab_size),
             position: table(config.max_position_embeddings),
-            token_type: table(config.type_vocab_size),
-            norm: norm(config.hidden_size, config.layer_norm_eps, device),
+            token_type: (config.token_types() > 0).then(|| table(config.token_types())),
+            norm: (!config.family.norm_first())
+                .then(|| norm(config.hidden_size, config.layer_norm_eps, device)),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
         }
     }
 
     /// # Shapes
     /// - returns: `[B·L, D]`
-    fn forward(&self, input: &DenoiserInput<'_>, first_position: usize) -> Tensor<2> {
+    pub(crate) fn forward(&self, input: &DenoiserInput<'_>, first_position: usize) -> Tensor<2> {
         let device = self.word.weight.val().device();
         let words = self.word.forward(words(input, &device));
         let positions = upload(position::ids(input, first_position), input.shape, &device);
         let positions = self.position.forward(positions);
-        let [_, width] = self.token_type.weight.val().dims();
-        let token_type = self.token_type.weight.val().slice(s![0..1, ..]).reshape([1, 1, width]);
-        let sum: Tensor<3> = words + positions + token_type;
-        self.dropout.forward(self.norm.forward(sum.flatten::<2>(0, 1)))
+        let mut sum: Tensor<2> = (words + positions).flatten(0, 1);
+        if let Some(table) = &self.token_type {
+            sum = sum + table.weight.val().slice(s![0..1, ..]);
+        }
+        self.dropout.forward(match &self.norm {
+            None => sum,
+            Some(norm) => norm.forward(sum),
+        })
     }
 }
 
 impl Layer {
     pub(crate) fn new(config: &EncoderConfig, device: &Device) -> Self {
         let (width, inner, std) = (config.hidden_size, config.intermediate_size, config.initializer_range);
+        let [dropout, output_dropout] = residual_dropout(config);
         Self {
             attention: SelfAttention::new(
                 width,
@@ -232,7 +246,9 @@ impl Layer {
             inner: linear(width, inner, std, device),
             outer: linear(inner, width, std, device),
             output_norm: norm(width, config.layer_norm_eps, device),
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            norm_first: config.family.norm_first(),
+            dropout,
+            output_dropout,
             inner_dropout: DropoutConfig::new(0.0).init(),
             activation: config.hidden_act,
         }
@@ -243,40 +259,70 @@ impl Layer {
     ///
     /// # Shapes
     /// - `input`: `[B·L, D]`
-    /// - `shape`: `[B, L]`
     /// - `asked`: `[N]`, the flat positions whose output is wanted, or `None` for all
     /// - returns: `[N, D]` or `[B·L, D]`
     pub(crate) fn forward(
         &self,
         input: Tensor<2>,
-        shape: [usize; 2],
-        hidden: Option<&Tensor<4, Bool>>,
+        places: &Places,
         asked: Option<&Tensor<1, Int>>,
     ) -> Tensor<2> {
-        let mixed = select(self.attention.mix(input.clone(), shape, hidden), asked);
+        self.feed(self.attend(input, places, asked))
+    }
+
+    /// The first half of [`Layer::forward`].
+    pub(crate) fn attend(
+        &self,
+        input: Tensor<2>,
+        places: &Places,
+        asked: Option<&Tensor<1, Int>>,
+    ) -> Tensor<2> {
+        let read = self.reading(&self.attention_norm, input.clone());
+        let mixed = select(self.attention.mix(read, places), asked);
         let attended = self.dropout.forward(self.attention.output.forward(mixed));
-        let input = self.attention_norm.forward(select(input, asked) + attended);
-        let inner = self.activation.apply(self.inner.forward(input.clone()));
-        let fed = self.dropout.forward(self.outer.forward(self.inner_dropout.forward(inner)));
-        self.output_norm.forward(input + fed)
+        self.leaving(&self.attention_norm, select(input, asked) + attended)
+    }
+
+    /// The second half.
+    pub(crate) fn feed(&self, input: Tensor<2>) -> Tensor<2> {
+        let read = self.reading(&self.output_norm, input.clone());
+        let inner = self.inner_dropout.forward(self.activation.apply(self.inner.forward(read)));
+        let fed = self.output_dropout.forward(self.outer.forward(inner));
+        self.leaving(&self.output_norm, input + fed)
+    }
+
+    fn reading(&self, norm: &LayerNorm, states: Tensor<2>) -> Tensor<2> {
+        if self.norm_first { norm.forward(states) } else { states }
+    }
+
+    fn leaving(&self, norm: &LayerNorm, states: Tensor<2>) -> Tensor<2> {
+        if self.norm_first { states } else { norm.forward(states) }
     }
 }
 
 impl Head {
-    fn new(config: &EncoderConfig, device: &Device) -> Self {
-        let width = config.hidden_size;
+    /// From the width of the states to `width`, that of the word table.
+    pub(crate) fn new(config: &EncoderConfig, width: usize, activation: Activation, device: &Device) -> Self {
         Self {
-            dense: linear(width, width, config.initializer_range, device),
+            dense: linear(config.hidden_size, width, config.initializer_range, device),
             norm: norm(width, config.layer_norm_eps, device),
             bias: Initializer::Zeros.init([config.vocab_size], device),
-            activation: match config.family {
-                Family::Bert => config.hidden_act,
-                Family::Roberta | Family::XlmRoberta => Activation::Gelu,
-            },
+            activation,
         }
     }
 
-    fn forward(&self, asked: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn forward(&self, asked: Tensor<2>) -> Tensor<2> {
         self.norm.forward(self.activation.apply(self.dense.forward(asked)))
     }
+}
+
+/// What is dropped of attention's and of the feed-forward network's output.
+fn residual_dropout(config: &EncoderConfig) -> [Dropout; 2] {
+    let rate = config.hidden_dropout_prob;
+    let rates = match config.family {
+        Family::DistilBert => [0.0, rate],
+        Family::XlmRobertaXl => [rate, 0.0],
+        Family::Bert | Family::Roberta | Family::XlmRoberta => [rate, rate],
+    };
+    rates.map(|rate| DropoutConfig::new(rate).init())
 }

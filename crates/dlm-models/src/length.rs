@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::attention::padding_mask;
-use crate::config::{Activation, EncoderConfig};
+use crate::config::{Activation, EncoderConfig, Family};
 use crate::encoder::Layer;
+use crate::grouped::Places;
 use crate::init::linear;
 
 /// Sizes of a [`LengthHead`].
@@ -25,6 +26,9 @@ impl LengthHeadConfig {
     pub fn of(backbone: &EncoderConfig) -> Self {
         let mut layer = backbone.clone().with_dropout(0.1);
         // What PyTorch's TransformerEncoderLayer has, whatever the backbone has.
+        if layer.family.norm_first() {
+            layer.family = Family::Bert;
+        }
         layer.hidden_act = Activation::Relu;
         layer.layer_norm_eps = 1e-5;
         Self { layer, classes: 514 }
@@ -114,8 +118,9 @@ impl LengthHead {
         let [rows, len, width] = features.dims();
         let device = features.device();
         let hidden = padding_mask(pad, [rows, len], self.config.layer.num_attention_heads, &device);
+        let places = Places { shape: [rows, len], turn: None, hidden };
         let share = TensorData::new(shares(pad, [rows, len]), [rows, 1, len]);
-        let states = self.layer.forward(features.flatten::<2>(0, 1), [rows, len], hidden.as_ref(), None);
+        let states = self.layer.forward(features.flatten::<2>(0, 1), &places, None);
         let states = states.reshape([rows, len, width]);
         let mean = Tensor::<3>::from_data(share, &device).matmul(states).squeeze_dim::<2>(1);
         self.outer.forward(self.inner.forward(mean).tanh())

@@ -1,48 +1,52 @@
 #![doc = include_str!("../README.md")]
 
+mod albert;
 mod attention;
 mod checkpoint;
 mod config;
+mod dit;
 mod encoder;
 mod error;
-mod freeze;
-mod init;
-mod length;
-mod lora;
-#[allow(dead_code, reason = "for the families to come")]
+mod esm;
 mod experts;
+mod freeze;
 mod gpt2;
 mod grouped;
 mod init;
 mod length;
 mod llama;
+mod lora;
 mod mlp;
+mod modernbert;
 mod position;
 mod quantise;
-#[allow(dead_code, reason = "for the families to come")]
 mod rotary;
+mod stack;
 mod tokenizer;
 mod tokenizer_training;
 mod vocab;
 
+pub use albert::{Albert, AlbertConfig};
 pub use attention::SelfAttention;
 pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
 pub use config::{
     Activation, Biases, EncoderConfig, ExpertsConfig, Family, Gpt2Config, LlamaConfig, LlamaFamily,
     ParamCounts,
 };
+pub use dit::{Dit, DitBlock, DitConfig, DitLayout, Sigma, TimeEmbedding};
 pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;
-pub use freeze::{Size, freeze, size, trainable};
-pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
-pub use lora::Lora;
-pub use quantise::{Bits, quantised};
+pub use esm::{Esm, EsmConfig};
 pub use experts::Experts;
+pub use freeze::{Size, freeze, size, trainable};
 pub use gpt2::{Gpt2, Gpt2Block};
 pub use grouped::{Apart, GroupedAttention, Projections, QueryKeyNorms};
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
 pub use llama::{Block, Feed, Llama};
+pub use lora::Lora;
 pub use mlp::{GatedMlp, Mlp};
+pub use modernbert::{ModernBert, ModernBertBlock, ModernBertConfig};
+pub use quantise::{Bits, quantised};
 pub use rotary::Scaling as RopeScaling;
 pub use tokenizer::vocabulary;
 pub use tokenizer_training::{Pieces, train_tokenizer};

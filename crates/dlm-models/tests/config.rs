@@ -31,6 +31,41 @@ fn xlm_r_base_has_the_parameters_that_the_paper_counts() {
 }
 
 #[test]
+fn the_larger_sizes_have_the_parameters_that_the_paper_counts() {
+    let counts = |text: &str| {
+        let config = EncoderConfig::from_json(text).expect("a published configuration");
+        let counts = config.param_counts();
+        [counts.layers, counts.layers + counts.head, counts.embeddings]
+    };
+    let large = XLM_R_BASE
+        .replace("768", "1024")
+        .replace("3072", "4096")
+        .replace(r#""num_attention_heads": 12"#, r#""num_attention_heads": 16"#)
+        .replace(r#""num_hidden_layers": 12"#, r#""num_hidden_layers": 24"#);
+    let xl = |width, inner, layers| {
+        format!(
+            r#"{{"model_type": "xlm-roberta-xl", "vocab_size": 250880, "hidden_size": {width},
+            "num_hidden_layers": {layers}, "num_attention_heads": 32, "intermediate_size": {inner},
+            "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}}"#
+        )
+    };
+    assert_eq!(counts(&large), [302_309_376, 303_361_024, 256_531_456]); // 0.3 B
+    assert_eq!(counts(&xl(2560, 10_240, 36)), [2_832_358_400, 2_838_919_680, 643_571_200]); // 2.8 B
+    assert_eq!(counts(&xl(4096, 16_384, 48)), [9_666_240_512, 9_683_030_016, 1_029_713_920]); // 9.7 B
+}
+
+#[test]
+fn distilbert_keeps_its_own_names() {
+    let text = r#"{"model_type": "distilbert", "vocab_size": 9, "dim": 8, "n_layers": 1, "n_heads": 2,
+        "hidden_dim": 4, "max_position_embeddings": 6, "activation": "relu", "dropout": 0.2,
+        "attention_dropout": 0.3, "pad_token_id": 0, "initializer_range": 0.02, "qa_dropout": 0.1}"#;
+    let config = EncoderConfig::from_json(text).expect("valid");
+    assert_eq!((config.hidden_size, config.intermediate_size, config.max_len()), (8, 4, 6));
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    assert_eq!(read(&config.to_json()), read(text));
+}
+
+#[test]
 fn what_is_left_out_has_the_default_of_its_family() {
     let bert = sizes_and(r#""model_type": "bert""#).expect("valid");
     assert_eq!((bert.pad_token_id, bert.type_vocab_size, bert.max_len()), (0, 2, 6));

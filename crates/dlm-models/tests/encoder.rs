@@ -6,6 +6,8 @@ use dlm_core::{Attention, Batch, Denoiser, DenoiserInput, Factored, Sequence, To
 use dlm_models::{Encoder, EncoderConfig, Family};
 
 const PAD: TokenId = 1;
+const FAMILIES: [Family; 5] =
+    [Family::Bert, Family::DistilBert, Family::Roberta, Family::XlmRoberta, Family::XlmRobertaXl];
 
 fn config(family: Family) -> EncoderConfig {
     EncoderConfig::new(11, 16, 2, 4)
@@ -30,7 +32,7 @@ fn distance(left: Tensor<2>, right: Tensor<2>) -> f32 {
 
 #[test]
 fn a_row_gives_the_same_logits_alone_and_padded_on_either_side() {
-    for family in [Family::Bert, Family::Roberta] {
+    for family in FAMILIES {
         let model = model(family);
         let alone = model.logits(&DenoiserInput::new(&[3, 4, 5], [1, 3], &[0, 1, 2]));
         let ids = [3, 4, 5, PAD, PAD, PAD, PAD, 3, 4, 5, 6, 7, 8, 9, 10];
@@ -184,7 +186,7 @@ fn logits_panic_with_the_message_of_check() {
 
 #[test]
 fn counted_parameters_are_those_of_the_network() {
-    for family in [Family::Bert, Family::XlmRoberta] {
+    for family in FAMILIES {
         assert_eq!(model(family).num_params(), config(family).param_counts().total());
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::keys::bert::layer_slots;
+use super::keys::bert::{BERT_LAYER, layer_slots};
 use super::weights::Weights;
 use super::{Slots, Stored, save};
 use crate::Error;
@@ -62,7 +62,7 @@ impl LengthHead {
 
 fn slots(head: &mut LengthHead) -> Slots<'_> {
     let mut slots = Slots::new();
-    layer_slots(&mut slots, "layer", &mut head.layer);
+    layer_slots(&mut slots, "layer", &mut head.layer, &BERT_LAYER);
     slots.linear("inner", &mut head.inner);
     slots.linear("outer", &mut head.outer);
     slots

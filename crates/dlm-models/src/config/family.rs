@@ -1,30 +1,45 @@
+use serde::{Deserialize, Serialize};
+
 use crate::Error;
 
 /// The upstream architectures that share this encoder.
 ///
-/// They differ in their first position, in the names of their weights, and in the activation of the
-/// head, which in RoBERTa is GELU whatever the layers use.
+/// They differ in their first position, in the names of their weights, in the activation of the head, which in
+/// RoBERTa is GELU whatever the layers use, and in what is said below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Family {
     /// Devlin et al. 2018, arXiv:1810.04805; `bert`.
     Bert,
+    /// Sanh et al. 2019, arXiv:1910.01108; `distilbert`. No token types.
+    DistilBert,
     /// Liu et al. 2019, arXiv:1907.11692; `roberta`.
     Roberta,
     /// Conneau et al. 2019, arXiv:1911.02116; `xlm-roberta`.
     XlmRoberta,
+    /// Goyal et al. 2021, arXiv:2105.00572; `xlm-roberta-xl`. Layers normalise what they read instead of what they
+    /// leave, the embeddings have no norm, and the last layer is followed by one.
+    XlmRobertaXl,
 }
 
 impl Family {
-    const ALL: [Self; 3] = [Self::Bert, Self::Roberta, Self::XlmRoberta];
+    const ALL: [Self; 5] =
+        [Self::Bert, Self::DistilBert, Self::Roberta, Self::XlmRoberta, Self::XlmRobertaXl];
 
     /// The `model_type` of `config.json`.
     pub fn model_type(self) -> &'static str {
         match self {
             Self::Bert => "bert",
+            Self::DistilBert => "distilbert",
             Self::Roberta => "roberta",
             Self::XlmRoberta => "xlm-roberta",
+            Self::XlmRobertaXl => "xlm-roberta-xl",
         }
+    }
+
+    /// Whether layers normalise what they read (pre-LN) instead of what they leave (post-LN).
+    pub(crate) fn norm_first(self) -> bool {
+        self == Self::XlmRobertaXl
     }
 }
 
@@ -38,7 +53,8 @@ impl std::str::FromStr for Family {
 }
 
 /// The non-linearity of a feed-forward layer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
 #[non_exhaustive]
 pub enum Activation {
     /// x · Φ(x), with the error function; `gelu`.
@@ -61,6 +77,20 @@ impl Activation {
             Self::Relu => "relu",
             Self::Silu => "silu",
         }
+    }
+}
+
+impl TryFrom<String> for Activation {
+    type Error = Error;
+
+    fn try_from(hidden_act: String) -> Result<Self, Error> {
+        hidden_act.parse()
+    }
+}
+
+impl From<Activation> for &'static str {
+    fn from(activation: Activation) -> Self {
+        activation.hidden_act()
     }
 }
 

@@ -1,10 +1,23 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Activation, EncoderConfig, Family};
 use crate::Error;
+
+/// What DistilBERT calls differently, and what it does not have.
+const DISTILBERT: [(&str, Option<&str>); 9] = [
+    ("hidden_size", Some("dim")),
+    ("num_hidden_layers", Some("n_layers")),
+    ("num_attention_heads", Some("n_heads")),
+    ("intermediate_size", Some("hidden_dim")),
+    ("hidden_act", Some("activation")),
+    ("hidden_dropout_prob", Some("dropout")),
+    ("attention_probs_dropout_prob", Some("attention_dropout")),
+    ("type_vocab_size", None),
+    ("layer_norm_eps", None),
+];
 
 /// `config.json` as upstream writes it: nothing checked, optional fields optional.
 #[derive(Clone, Serialize, Deserialize)]
@@ -12,15 +25,22 @@ pub(super) struct Raw {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) model_type: Option<String>,
     vocab_size: usize,
+    #[serde(alias = "dim")]
     hidden_size: usize,
+    #[serde(alias = "n_layers")]
     num_hidden_layers: usize,
+    #[serde(alias = "n_heads")]
     num_attention_heads: usize,
+    #[serde(alias = "hidden_dim")]
     intermediate_size: usize,
     max_position_embeddings: usize,
+    #[serde(alias = "activation")]
     hidden_act: Option<String>,
     type_vocab_size: Option<usize>,
     layer_norm_eps: Option<f64>,
+    #[serde(alias = "dropout")]
     hidden_dropout_prob: Option<f64>,
+    #[serde(alias = "attention_dropout")]
     attention_probs_dropout_prob: Option<f64>,
     pad_token_id: Option<usize>,
     initializer_range: Option<f64>,
@@ -47,7 +67,10 @@ impl TryFrom<Raw> for EncoderConfig {
             layer_norm_eps: raw.layer_norm_eps.unwrap_or(1e-12),
             hidden_dropout_prob: raw.hidden_dropout_prob.unwrap_or(0.1),
             attention_probs_dropout_prob: raw.attention_probs_dropout_prob.unwrap_or(0.1),
-            pad_token_id: raw.pad_token_id.unwrap_or(usize::from(family != Family::Bert)),
+            pad_token_id: raw.pad_token_id.unwrap_or(match family {
+                Family::Bert | Family::DistilBert => 0,
+                Family::Roberta | Family::XlmRoberta | Family::XlmRobertaXl => 1,
+            }),
             initializer_range: raw.initializer_range.unwrap_or(0.02),
             rest: raw.rest,
         };
@@ -74,6 +97,27 @@ impl From<EncoderConfig> for Raw {
             pad_token_id: Some(config.pad_token_id),
             initializer_range: Some(config.initializer_range),
             rest: config.rest,
+        }
+    }
+}
+
+impl From<EncoderConfig> for Value {
+    fn from(config: EncoderConfig) -> Self {
+        let family = config.family;
+        // Numbers, strings and what was read as JSON cannot fail to be written.
+        let mut fields = serde_json::to_value(Raw::from(config)).unwrap_or_default();
+        if let (Family::DistilBert, Some(fields)) = (family, fields.as_object_mut()) {
+            rename(fields);
+        }
+        fields
+    }
+}
+
+fn rename(fields: &mut Map<String, Value>) {
+    for (ours, theirs) in DISTILBERT {
+        let value = fields.remove(ours);
+        if let (Some(theirs), Some(value)) = (theirs, value) {
+            fields.insert(theirs.to_owned(), value);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Names of BERT, RoBERTa and XLM-R.
+//! Names of BERT, DistilBERT, RoBERTa, XLM-R and XLM-R XL.
 
 use burn::tensor::Device;
 
 use crate::Error;
 use crate::checkpoint::{Pretrained, Slots, Words};
 use crate::config::{EncoderConfig, Family};
-use crate::encoder::{Encoder, Layer};
+use crate::encoder::{Embeddings, Encoder, Layer};
 
 /// What the families call differently.
 struct Names {
@@ -13,20 +13,66 @@ struct Names {
     architecture: &'static str,
     /// Before every name of embeddings and layers, except in folders that hold nothing else.
     body: &'static str,
+    /// Before the number of a layer.
+    layers: &'static str,
+    layer: &'static LayerNames,
     dense: &'static str,
     norm: &'static str,
     bias: &'static str,
     /// Copies of the word table and of the bias that older files hold.
-    tied: [&'static str; 2],
+    tied: &'static [&'static str],
 }
+
+/// What the parts of a layer are called.
+pub(in crate::checkpoint) struct LayerNames {
+    /// Query, key, value, and the map of what they gathered.
+    pub(super) attention: [&'static str; 4],
+    pub(super) inner: &'static str,
+    pub(super) outer: &'static str,
+    pub(super) attention_norm: &'static str,
+    pub(super) output_norm: &'static str,
+}
+
+/// Those of BERT, which a length head has too.
+pub(in crate::checkpoint) const BERT_LAYER: LayerNames = LayerNames {
+    attention: [
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+    ],
+    inner: "intermediate.dense",
+    outer: "output.dense",
+    attention_norm: "attention.output.LayerNorm",
+    output_norm: "output.LayerNorm",
+};
 
 const BERT: Names = Names {
     architecture: "BertForMaskedLM",
     body: "bert.",
+    layers: "encoder.layer",
+    layer: &BERT_LAYER,
     dense: "cls.predictions.transform.dense",
     norm: "cls.predictions.transform.LayerNorm",
     bias: "cls.predictions.bias",
-    tied: ["cls.predictions.decoder.weight", "cls.predictions.decoder.bias"],
+    tied: &["cls.predictions.decoder.weight", "cls.predictions.decoder.bias"],
+};
+
+const DISTILBERT: Names = Names {
+    architecture: "DistilBertForMaskedLM",
+    body: "distilbert.",
+    layers: "transformer.layer",
+    layer: &LayerNames {
+        attention: ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"],
+        inner: "ffn.lin1",
+        outer: "ffn.lin2",
+        attention_norm: "sa_layer_norm",
+        output_norm: "output_layer_norm",
+    },
+    dense: "vocab_transform",
+    norm: "vocab_layer_norm",
+    bias: "vocab_projector.bias",
+    tied: &["vocab_projector.weight"],
 };
 
 const ROBERTA: Names = Names {
@@ -35,16 +81,29 @@ const ROBERTA: Names = Names {
     dense: "lm_head.dense",
     norm: "lm_head.layer_norm",
     bias: "lm_head.bias",
-    tied: ["lm_head.decoder.weight", "lm_head.decoder.bias"],
+    tied: &["lm_head.decoder.weight", "lm_head.decoder.bias"],
+    ..BERT
 };
 
 const XLM_ROBERTA: Names = Names { architecture: "XLMRobertaForMaskedLM", ..ROBERTA };
 
+const XLM_ROBERTA_XL: Names = Names {
+    architecture: "XLMRobertaXLForMaskedLM",
+    layer: &LayerNames {
+        attention_norm: "attention.self_attn_layer_norm",
+        output_norm: "LayerNorm",
+        ..BERT_LAYER
+    },
+    ..ROBERTA
+};
+
 fn names(family: Family) -> &'static Names {
     match family {
         Family::Bert => &BERT,
+        Family::DistilBert => &DISTILBERT,
         Family::Roberta => &ROBERTA,
         Family::XlmRoberta => &XLM_ROBERTA,
+        Family::XlmRobertaXl => &XLM_ROBERTA_XL,
     }
 }
 
@@ -61,17 +120,12 @@ impl Pretrained for Encoder {
         let names = names(self.config().family);
         let body = names.body;
         let mut slots = Slots::new();
-        let embeddings = &mut self.embeddings;
-        for (name, table) in [
-            ("word", &mut embeddings.word),
-            ("position", &mut embeddings.position),
-            ("token_type", &mut embeddings.token_type),
-        ] {
-            slots.table(format!("{body}embeddings.{name}_embeddings.weight"), &mut table.weight);
-        }
-        slots.norm(&format!("{body}embeddings.LayerNorm"), &mut embeddings.norm);
+        embedding_slots(&mut slots, &format!("{body}embeddings"), &mut self.embeddings);
         for (index, layer) in self.layers.iter_mut().enumerate() {
-            layer_slots(&mut slots, &format!("{body}encoder.layer.{index}"), layer);
+            layer_slots(&mut slots, &format!("{body}{}.{index}", names.layers), layer, names.layer);
+        }
+        if let Some(norm) = &mut self.final_norm {
+            slots.norm(&format!("{body}encoder.LayerNorm"), norm);
         }
         slots.linear(names.dense, &mut self.head.dense);
         slots.norm(names.norm, &mut self.head.norm);
@@ -101,26 +155,40 @@ impl Pretrained for Encoder {
     }
 
     fn tied(&self) -> Vec<String> {
-        names(self.config().family).tied.map(str::to_owned).to_vec()
+        names(self.config().family).tied.iter().map(|&key| key.to_owned()).collect()
     }
 }
 
-/// The parameters of a layer; those of a length head's have the same names.
-pub(in crate::checkpoint) fn layer_slots<'a>(slots: &mut Slots<'a>, stem: &str, layer: &'a mut Layer) {
-    for (name, layer) in [
-        ("attention.self.query", &mut layer.attention.query),
-        ("attention.self.key", &mut layer.attention.key),
-        ("attention.self.value", &mut layer.attention.value),
-        ("attention.output.dense", &mut layer.attention.output),
-        ("intermediate.dense", &mut layer.inner),
-        ("output.dense", &mut layer.outer),
+/// The parameters of the tables that are summed.
+pub(super) fn embedding_slots<'a>(slots: &mut Slots<'a>, stem: &str, embeddings: &'a mut Embeddings) {
+    for (name, table) in [
+        ("word", Some(&mut embeddings.word)),
+        ("position", Some(&mut embeddings.position)),
+        ("token_type", embeddings.token_type.as_mut()),
     ] {
-        slots.linear(&format!("{stem}.{name}"), layer);
+        if let Some(table) = table {
+            slots.table(format!("{stem}.{name}_embeddings.weight"), &mut table.weight);
+        }
     }
-    for (name, layer) in [
-        ("attention.output.LayerNorm", &mut layer.attention_norm),
-        ("output.LayerNorm", &mut layer.output_norm),
-    ] {
-        slots.norm(&format!("{stem}.{name}"), layer);
+    if let Some(norm) = &mut embeddings.norm {
+        slots.norm(&format!("{stem}.LayerNorm"), norm);
     }
+}
+
+/// The parameters of a layer.
+pub(in crate::checkpoint) fn layer_slots<'a>(
+    slots: &mut Slots<'a>,
+    stem: &str,
+    layer: &'a mut Layer,
+    names: &LayerNames,
+) {
+    let attention = &mut layer.attention;
+    let maps = [&mut attention.query, &mut attention.key, &mut attention.value, &mut attention.output];
+    for (name, map) in names.attention.iter().zip(maps) {
+        slots.linear(&format!("{stem}.{name}"), map);
+    }
+    slots.linear(&format!("{stem}.{}", names.inner), &mut layer.inner);
+    slots.linear(&format!("{stem}.{}", names.outer), &mut layer.outer);
+    slots.norm(&format!("{stem}.{}", names.attention_norm), &mut layer.attention_norm);
+    slots.norm(&format!("{stem}.{}", names.output_norm), &mut layer.output_norm);
 }

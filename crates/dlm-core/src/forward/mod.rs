@@ -1,5 +1,6 @@
 //! The forward process: x₀ → x_t.
 
+mod blocks;
 mod draw;
 mod noised;
 mod posterior;
@@ -10,6 +11,7 @@ use crate::rng::{CounterRng, Purpose};
 use crate::schedule::{PerToken, Schedule};
 use crate::sequence::{Batch, TokenId};
 
+pub use blocks::{BlockQuestion, Blocks};
 use draw::{Draw, flags};
 pub use noised::Noised;
 pub use posterior::Posterior;

@@ -35,7 +35,10 @@ impl Noised {
         same_length("noise flags of a batch", batch.ids().len(), noisy.len())?;
         check_maskable(batch, |flat| noisy[flat])?;
         let Prior::Absorbing { mask } = prior else {
-            return Err(Error::Incompatible { what: "noise given by flags", with: "noise that may be words" });
+            return Err(Error::Incompatible {
+                what: "noise given by flags",
+                with: "noise that may be words",
+            });
         };
         Ok(Self::corrupted(batch, times.to_vec(), noisy, |_| mask))
     }

@@ -29,6 +29,9 @@ impl Draw {
     }
 }
 
+/// α below which rates are no longer followed to infinity.
+pub(crate) const LEAST_ALPHA: f64 = 1e-12;
+
 const STRIDE: usize = 5;
 const LASTS: usize = 4;
 
@@ -93,6 +96,19 @@ impl<S: Schedule> Forward<S> {
         Level { alpha, mask: came(late.mask, early.mask), words: came(late.words, early.words) }
     }
 
+    /// How fast tokens become noise at `t`: the mask, and words. `alpha` is not used.
+    ///
+    /// ```text
+    /// ρ = d/dt[(1 − α)·π] − α′/α·(1 − α)·π
+    /// ```
+    pub(crate) fn inflow(&self, t: f64) -> Level {
+        let (alpha, [share, share_prime]) = (self.schedule.alpha(t), self.prior.share(t));
+        // Infinite at t = 1; what it multiplies is then 0 at the same rate.
+        let rate = -self.schedule.alpha_prime(t) / alpha.max(LEAST_ALPHA);
+        let shift = if share_prime == 0.0 { 0.0 } else { (1.0 - alpha) * share_prime };
+        Level { alpha, mask: (1.0 - share) * rate - shift, words: share * rate + shift }
+    }
+
     /// What each noisy token becomes, `[B, L]`; empty if all noise is the mask.
     pub(super) fn tokens(
         &self,
@@ -139,10 +155,10 @@ impl<S: Schedule> Forward<S> {
         if tokens.is_empty() {
             return tokens;
         }
-        for row in 0..batch.rows() {
+        for (row, between) in between.iter().enumerate() {
             let mut row_rng = rng.row(Purpose::NoiseToken, batch.key(row));
             for flat in (row * len..(row + 1) * len).filter(|&flat| late[flat] && early[flat]) {
-                if row_rng.uniform(STRIDE * (flat - row * len) + LASTS) < between[row].alpha {
+                if row_rng.uniform(STRIDE * (flat - row * len) + LASTS) < between.alpha {
                     tokens[flat] = early_tokens[flat];
                 }
             }

@@ -12,6 +12,7 @@ use crate::schedule::{PerToken, Schedule};
 use crate::sequence::{Batch, TokenId};
 
 pub use blocks::{BlockQuestion, Blocks};
+pub(crate) use draw::LEAST_ALPHA;
 use draw::{Draw, flags};
 pub use noised::Noised;
 pub use posterior::Posterior;
@@ -174,7 +175,7 @@ impl<S: Schedule> Forward<S> {
 /// As [`Forward::noise`]; [`Error::Length`] also if a word of the batch has no rate.
 ///
 /// # Source
-/// Shi et al. 2024, arXiv:2406.04329, section 6 (`GenMD4`).
+/// Shi et al. 2024, arXiv:2406.04329, section 6 (GenMD4).
 pub fn noise_per_token(
     batch: &Batch,
     times: &[f64],

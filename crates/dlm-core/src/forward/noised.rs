@@ -145,6 +145,11 @@ impl Noised {
         self.clock.as_ref().map_or_else(|| self.times[flat / self.shape[1]], |clock| clock[flat])
     }
 
+    /// Whether the positions of a row have times of their own.
+    pub(crate) fn has_clock(&self) -> bool {
+        self.clock.is_some()
+    }
+
     /// Whether noise may be words, so that it cannot be told from text.
     pub fn is_like_text(&self) -> bool {
         self.like_text

@@ -79,11 +79,10 @@ impl<S: Schedule> Forward<S> {
             let stayed = if id == xt { came.alpha } else { 0.0 };
             (early.alpha * p + early.noise(&self.prior, id)) * (stayed + arrives)
         };
-        let mut row: Vec<f64> = x0.iter().enumerate().map(weight).collect();
+        let row: Vec<f64> = x0.iter().enumerate().map(weight).collect();
         let total: f64 = row.iter().sum();
         in_domain(total > 0.0, "probability of x_t given x0", "positive", total)?;
-        row.iter_mut().for_each(|p| *p /= total);
-        Ok(row)
+        Ok(row.into_iter().map(|p| p / total).collect())
     }
 }
 

@@ -177,7 +177,7 @@ fn value_and_gradient(logits: Tensor<2>, targets: &[TokenId], weights: &Weights)
 }
 
 /// Logits less their row maximum, their exponentials, and the row sums of those.
-fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
+pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
     let highest = logits.clone().max_dim(1);
     let shifted = logits - highest;
     let exp = shifted.clone().exp();

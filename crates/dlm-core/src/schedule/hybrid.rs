@@ -4,7 +4,7 @@ use crate::error::{Error, in_domain};
 /// α(t) = (1 − t) / (1 + c(t)) with c(t) = B·(t·(1 − t))^(γ/2): a share of the noise is words while it comes, and
 /// none of it at either end.
 ///
-/// Goes with a mixed prior; at B = 0 it is [`Linear`](super::Linear).
+/// Goes with [`Mixed::hybrid`](crate::prior::Mixed::hybrid); at B = 0 it is [`Linear`](super::Linear).
 ///
 /// # Source
 /// von Rütte et al. 2025, arXiv:2503.04482, section 3.4.
@@ -41,8 +41,18 @@ impl Hybrid {
         Ok(Self { peak: gamma.exp2() * p_uniform / (1.0 - p_uniform), gamma })
     }
 
+    /// B, the factor of c(t).
+    pub(crate) fn peak(&self) -> f64 {
+        self.peak
+    }
+
+    /// γ.
+    pub(crate) fn gamma(&self) -> f64 {
+        self.gamma
+    }
+
     /// c(t).
-    pub(crate) fn words(&self, t: f64) -> f64 {
+    fn words(&self, t: f64) -> f64 {
         self.peak * (t * (1.0 - t)).powf(0.5 * self.gamma)
     }
 

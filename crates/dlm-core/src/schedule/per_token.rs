@@ -4,13 +4,13 @@ use super::Polynomial;
 use crate::error::{Error, in_domain};
 use crate::sequence::TokenId;
 
-/// α_v(t) = 1 − t^w_v: a polynomial schedule for each word, so that some words stay clean longer than others.
+/// α(t) = 1 − t^w with a w of each word: a polynomial schedule for each word, so that some words stay clean longer than others.
 ///
 /// The exponents are fixed here; what learns them is the caller's. Noise by it comes from
-/// `noise_per_token`, its loss is `GenMd4`.
+/// [`noise_per_token`](crate::forward::noise_per_token), its loss is [`GenMd4`](crate::loss::GenMd4).
 ///
 /// # Source
-/// Shi et al. 2024, arXiv:2406.04329, section 6 (`GenMD4`).
+/// Shi et al. 2024, arXiv:2406.04329, section 6 (GenMD4).
 #[derive(Debug, Clone, PartialEq)]
 pub struct PerToken {
     exponents: Arc<[f64]>,

@@ -25,7 +25,7 @@ pub struct Table {
 const LEAST: f64 = 1e-3;
 
 impl Table {
-    /// From β_k, the chance that a token survives step k of T: α(k/T) = β₁·…·β_k.
+    /// From the chance that a token survives each of the T steps: α(k/T) is the product of the first k.
     ///
     /// # Errors
     /// [`Error::Empty`] without a step; [`Error::OutOfDomain`] for a rate outside [0, 1].
@@ -62,7 +62,7 @@ impl Table {
         Self::rdm(steps, |k| squared_cosine(k as f64 / steps as f64), |rate| rate)
     }
 
-    /// RDM's "cosine_old", Hoogeboom et al.'s: the square root of each keep rate of [`Table::rdm_cosine`].
+    /// RDM's "cosine old", Hoogeboom et al.'s: the square root of each keep rate of [`Table::rdm_cosine`].
     ///
     /// # Errors
     /// [`Error::OutOfDomain`] if `steps` (T) is 0.

@@ -199,16 +199,16 @@ fn closed(said: &Said, places: &[Place], prior: &Prior) -> Closed {
     let every = from_text.clone() - noise * x.clone().log1p();
     let every_slope = from_text.clone() * (x.clone() / (x + 1.0));
 
-    // The same of x₀.
+    // The same of x₀: S₀·(y − ln(1 + y)), y = S/S₀ − 1.
     let log_alpha = column(|place| place.alpha.ln());
-    let log_p_x0 = said.log_p.clone().gather(1, x0.clone());
-    let from_text_x0 = from_text.clone().gather(1, x0.clone());
-    let log_s_x0 = log_add_exp(column(|place| ln(place.noise_x0)), log_alpha.clone() + log_p_x0.clone());
-    let truth_x0 = column(|place| place.noise_x0 + place.alpha);
-    let log_truth_x0 = column(|place| (place.noise_x0 + place.alpha).ln());
-    let part_x0 = (log_alpha.clone() + log_p_x0 - log_s_x0.clone()).exp();
-    let exact = truth_x0.clone() * (log_truth_x0 - log_s_x0) - alpha + from_text_x0.clone();
-    let exact_slope = from_text_x0 - truth_x0 * part_x0;
+    let log_text = log_alpha.clone() + said.log_p.clone().gather(1, x0.clone());
+    let p_x0 = said.p.clone().gather(1, x0.clone());
+    let log_s = log_add_exp(column(|place| ln(place.noise_x0)), log_text.clone());
+    let truth = column(|place| place.noise_x0 + place.alpha);
+    let y = (p_x0 - 1.0) * column(|place| place.alpha / (place.noise_x0 + place.alpha));
+    let l = log_ratio(y.clone(), log_s.clone() - column(|place| (place.noise_x0 + place.alpha).ln()));
+    let exact = truth.clone() * (y - l);
+    let exact_slope = from_text.clone().gather(1, x0.clone()) - truth * (log_text - log_s).exp();
 
     // r − ln r − 1 at x_t, r = S₀/S = 1/(1 + x).
     let at_xt = Ratio::new(said, places, &log_alpha, &from_text, xt.clone());
@@ -217,6 +217,12 @@ fn closed(said: &Said, places: &[Place], prior: &Prior) -> Closed {
     let correction = exact_slope - every_slope.clone().gather(1, x0.clone());
     let slope = add_at(add_at(every_slope, x0, correction), xt, at_xt.slope);
     Closed { value: value * weight.clone(), slope: slope * weight }
+}
+
+/// ln(1 + x): by x where x is near 0 and a difference of logarithms would cancel, else `far`, that difference.
+fn log_ratio(x: Tensor<2>, far: Tensor<2>) -> Tensor<2> {
+    let is_far = x.clone().lower_elem(-0.5);
+    x.clamp_min(-0.5).log1p().mask_where(is_far, far)
 }
 
 /// r − ln r − 1 and its slope.
@@ -238,15 +244,13 @@ impl Ratio {
         let log_noise = column(|place| ln(place.truth_xt - place.same() * place.alpha));
         let log_text = log_alpha.clone() + said.log_p.clone().gather(1, xt.clone());
         let log_s = log_add_exp(log_noise, log_text.clone());
-        let l = log_s.clone() - column(|place| place.truth_xt.ln());
-        // Near r = 1 by x, where differences of logarithms would cancel.
         let x = (from_text.clone().gather(1, xt) - same) / column(|place| place.truth_xt);
-        let far = x.clone().lower_elem(-0.5);
-        let near = x.clone().clamp_min(-0.5);
-        let change = near.clone() / (near.clone() + 1.0);
-        let far_change = -((-l.clone()).exp() - 1.0);
-        let value = (near.log1p() - change.clone()).mask_where(far.clone(), l - far_change.clone());
-        let change = change.mask_where(far, far_change);
+        let l = log_ratio(x.clone(), log_s.clone() - column(|place| place.truth_xt.ln()));
+        // 1 − r = x/(1 + x)
+        let is_far = x.clone().lower_elem(-0.5);
+        let near = x.clamp_min(-0.5);
+        let change = (near.clone() / (near + 1.0)).mask_where(is_far, -((-l.clone()).exp() - 1.0));
+        let value = l - change.clone();
         Self { value, slope: change * (log_text - log_s).exp() }
     }
 }

@@ -4,8 +4,11 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use dlm_core::DenoiserInput;
 
 /// Position ids, `[B, L]`: each document of each row counts its tokens from `first`, whichever side padding is
-/// on. Padding itself gets `first`.
+/// on, unless the input says where its tokens stand. Padding itself gets `first`.
 pub(crate) fn ids(input: &DenoiserInput<'_>, first: usize) -> Vec<i32> {
+    if let Some(positions) = input.positions {
+        return positions.iter().map(|&position| (first + position) as i32).collect();
+    }
     let [_, len] = input.shape;
     let mut next = 0;
     (0..input.ids.len())

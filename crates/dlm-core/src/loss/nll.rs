@@ -198,7 +198,7 @@ fn constant<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
 }
 
 /// Logits less their row maximum, their exponentials, and the row sums of those.
-fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
+pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
     let highest = logits.clone().max_dim(1);
     let shifted = logits - highest;
     let exp = shifted.clone().exp();

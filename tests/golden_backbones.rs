@@ -10,7 +10,9 @@ use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
-use dlm::models::{Albert, Checkpoint, Dit, Encoder, Esm, Gpt2, Llama, ModernBert, Pretrained, Slot, Stored};
+use dlm::models::{
+    Albert, AutoDenoiser, Checkpoint, Dit, Encoder, Esm, Gpt2, Llama, ModernBert, Pretrained, Slot, Stored,
+};
 
 /// Upstream computes in f64.
 const TOLERANCE: f32 = 1e-4;
@@ -116,8 +118,12 @@ fn gradient(slot: &Slot<'_>, gradients: &Gradients) -> Option<Vec<f32>> {
     Some(data.iter::<f32>().collect())
 }
 
-/// All that is asked of a backbone: `folder` holds what upstream saved, and `golden.safetensors`.
+/// All that is asked of a backbone: `folder` holds what upstream saved, and `golden.safetensors`. The family is
+/// found by its configuration too.
 fn check<M: Pretrained>(folder: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
+    let found = Checkpoint::open(&path).unwrap().load::<AutoDenoiser>(&Device::default());
+    assert_gap(&format!("{folder} as its config.json says"), Golden::open(&path).gap(&found.unwrap().0, ""));
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
     let golden = Golden::open(&path);
     let (model, report) = Checkpoint::open(&path).unwrap().load::<M>(&Device::default()).unwrap();

@@ -2,6 +2,7 @@
 
 mod albert;
 mod attention;
+mod auto;
 mod checkpoint;
 mod config;
 mod dit;
@@ -28,6 +29,7 @@ mod vocab;
 
 pub use albert::{Albert, AlbertConfig};
 pub use attention::SelfAttention;
+pub use auto::AutoDenoiser;
 pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
 pub use config::{
     Activation, Biases, EncoderConfig, ExpertsConfig, Family, Gpt2Config, LlamaConfig, LlamaFamily,

@@ -30,7 +30,7 @@ mod vocab;
 pub use albert::{Albert, AlbertConfig};
 pub use attention::SelfAttention;
 pub use auto::AutoDenoiser;
-pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
+pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, TOKENIZER, Words};
 pub use config::{
     Activation, Biases, EncoderConfig, ExpertsConfig, Family, Gpt2Config, LlamaConfig, LlamaFamily,
     ParamCounts,

@@ -483,7 +483,7 @@ fn reductions_are_those_of_the_weighted_losses() {
 }
 
 #[test]
-#[should_panic(expected = "the masked NELBO of noise that may be words")]
+#[should_panic(expected = "the masked NELBO of tokens that may be no noise")]
 fn the_masked_bound_refuses_noise_that_may_be_words() {
     let (_, forward) = all().swap_remove(1);
     let (noised, pairs) = pairs(&forward, 0.5);

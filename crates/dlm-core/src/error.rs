@@ -80,6 +80,16 @@ pub enum Error {
         /// Position in the row.
         position: usize,
     },
+    /// A token became what the prior never makes of it.
+    #[error("row {row}, position {position}: noise is never the token {id}")]
+    NotNoise {
+        /// Which row.
+        row: usize,
+        /// Position in the row.
+        position: usize,
+        /// What stands there.
+        id: TokenId,
+    },
     /// A logit is NaN or +∞, or every word of a position is impossible.
     #[error("row {row}, position {position}: the network's logits are not finite")]
     NonFinite {

@@ -264,7 +264,7 @@ fn noise_that_may_be_words_is_asked_wherever_it_may_be() {
     let batch = whole(2, 50);
     for (name, forward) in all() {
         let noised = forward.noise(&batch, &[0.4; 2], &CounterRng::new(3)).unwrap();
-        assert_eq!(noised.is_like_text(), name != "absorbing");
+        assert_eq!(noised.asks_clean(), name != "absorbing");
         let changed: Vec<usize> = (0..100).filter(|&i| noised.xt()[i] != CLEAN).collect();
         assert_eq!(noised.at().len(), if name == "absorbing" { changed.len() } else { 100 }, "{name}");
         assert_eq!(noised.clone().changed().at(), changed, "{name}");
@@ -338,4 +338,8 @@ fn bad_input_is_named() {
     xt[1] = 5;
     let error = Noised::with_tokens(&batch, &[0.5; 2], &xt, &words).unwrap_err();
     assert_eq!(error.to_string(), "row 0, position 1: a token that must stay became noise");
+    xt[1] = batch.ids()[1];
+    xt[2] = 0;
+    let error = Noised::with_tokens(&batch, &[0.5; 2], &xt, &words).unwrap_err();
+    assert_eq!(error.to_string(), "row 0, position 2: noise is never the token 0");
 }

@@ -52,7 +52,7 @@ fn law<S: Schedule>(forward: &Forward<S>, t: f64, x0: TokenId, xt: TokenId) -> f
 /// ln p(x₀ at a position | x_t elsewhere): the exact network. A bound's p says nothing of the token's own noise,
 /// which the bound adds itself.
 fn exact<S: Schedule>(forward: &Forward<S>, t: f64, xt: &[TokenId], position: usize) -> Vec<f64> {
-    let mut p = vec![0.0; V];
+    let mut p = [0.0; V];
     for (text, mass) in joint() {
         let others =
             (0..N).filter(|&i| i != position).map(|i| law(forward, t, text[i], xt[i])).product::<f64>();

@@ -139,7 +139,7 @@ fn the_bound_of_continuous_time_is_the_limit_of_posterior_divergences() {
 fn a_discrete_step_is_the_divergence_of_posteriors() {
     for (name, forward) in all() {
         for (steps, k) in [(1, 1), (4, 1), (4, 2), (4, 4), (50, 1), (50, 37), (1000, 500)] {
-            let t = k as f64 / steps as f64;
+            let t = f64::from(k) / steps as f64;
             let (noised, pairs) = pairs(&forward, t);
             // The mask may have probability, unless there is nothing but the mask to explain it by.
             let z = logits(pairs.len(), name != "absorbing" && k == 1);
@@ -147,7 +147,7 @@ fn a_discrete_step_is_the_divergence_of_posteriors() {
             let got = numbers(loss.terms(upload(&z, &Device::flex()), &noised));
             for ((got, &(x0, xt)), z) in got.iter().zip(&pairs).zip(&z) {
                 let row = |given: &[f64]| {
-                    forward.posterior_row(t, (k - 1) as f64 / steps as f64, xt, given).unwrap()
+                    forward.posterior_row(t, f64::from(k - 1) / steps as f64, xt, given).unwrap()
                 };
                 let expected = steps as f64 * divergence(&row(&one_hot(x0)), &row(&softmax(z)));
                 assert!(close(*got, expected, 2e-5), "{name}, {k}/{steps}, {x0} {xt}: {got} {expected}");
@@ -483,7 +483,7 @@ fn reductions_are_those_of_the_weighted_losses() {
 }
 
 #[test]
-#[should_panic(expected = "the masked NELBO of noise that may be words")]
+#[should_panic(expected = "the masked NELBO of tokens that may be no noise")]
 fn the_masked_bound_refuses_noise_that_may_be_words() {
     let (_, forward) = all().swap_remove(1);
     let (noised, pairs) = pairs(&forward, 0.5);

@@ -50,3 +50,18 @@ pub(crate) fn select(states: Tensor<2>, asked: Option<&Tensor<1, Int>>) -> Tenso
         Some(asked) => states.select(0, asked.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ids;
+    use dlm_core::DenoiserInput;
+
+    #[test]
+    fn places_are_counted_unless_they_are_said() {
+        let (tokens, documents) = ([5; 4], [0, 0, 1, 1]);
+        let input = DenoiserInput::new(&tokens, [1, 4], &[]);
+        assert_eq!(ids(&input, 2), [2, 3, 4, 5]);
+        assert_eq!(ids(&input.with_documents(&documents), 2), [2, 3, 2, 3]);
+        assert_eq!(ids(&input.with_positions(&[0, 1, 0, 1]), 2), [2, 3, 2, 3]);
+    }
+}

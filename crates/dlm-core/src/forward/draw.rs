@@ -176,7 +176,7 @@ impl<S: Schedule> Forward<S> {
     ) -> Noised {
         match (self.prior.words(), self.prior.mask()) {
             (None, Some(mask)) => Noised::corrupted(batch, times, noisy, |_| mask),
-            _ => Noised::corrupted(batch, times, noisy, |flat| tokens[flat]).like_text(batch),
+            _ => Noised::corrupted(batch, times, noisy, |flat| tokens[flat]).asking_maskable(batch),
         }
     }
 }

@@ -15,8 +15,8 @@ pub struct Noised {
     clock: Option<Vec<f64>>,
     maskable: Vec<usize>,
     at: Vec<usize>,
-    /// Whether noise cannot be told from text, so that `at` is more than the noise.
-    like_text: bool,
+    /// Whether `at` is more than the noise.
+    asks_clean: bool,
     documents: Option<Vec<u32>>,
     shape: [usize; 2],
 }
@@ -46,14 +46,20 @@ impl Noised {
     /// `batch` with the tokens `xt`, `[B, L]`, that noise of `prior` made of it: for noise drawn elsewhere.
     ///
     /// # Errors
-    /// As [`Noised::with_noise`]; [`Error::NotMaskable`] where a token that must stay differs.
+    /// As [`Noised::with_noise`]; [`Error::NotMaskable`] where a token that must stay differs, and
+    /// [`Error::NotNoise`] where one became what noise never is.
     pub fn with_tokens(batch: &Batch, times: &[f64], xt: &[TokenId], prior: &Prior) -> Result<Self, Error> {
         check_times(batch, times)?;
         same_length("noisy tokens of a batch", batch.ids().len(), xt.len())?;
         let differs: Vec<bool> = xt.iter().zip(batch.ids()).map(|(xt, x0)| xt != x0).collect();
         check_maskable(batch, |flat| differs[flat])?;
+        let (len, possible) =
+            (batch.len(), |flat: usize| prior.prob(xt[flat], times[flat / batch.len()]) > 0.0);
+        if let Some(flat) = (0..xt.len()).find(|&flat| differs[flat] && !possible(flat)) {
+            return Err(Error::NotNoise { row: flat / len, position: flat % len, id: xt[flat] });
+        }
         let noised = Self::corrupted(batch, times.to_vec(), &differs, |flat| xt[flat]);
-        Ok(if prior.words().is_some() { noised.like_text(batch) } else { noised })
+        Ok(if prior.words().is_some() { noised.asking_maskable(batch) } else { noised })
     }
 
     /// `batch` with `corrupt(flat position)` where `noisy` says so, `[B, L]`.
@@ -73,16 +79,48 @@ impl Noised {
             clock: None,
             maskable: batch.maskable().chunks_exact(batch.len()).map(count).collect(),
             at: (0..noisy.len()).filter(|&i| noisy[i]).collect(),
-            like_text: false,
+            asks_clean: false,
             documents: batch.documents().map(<[u32]>::to_vec),
             shape: [batch.rows(), batch.len()],
         }
     }
 
-    /// Asks about every token that may be noise, as one must where noise cannot be told from text.
-    pub(super) fn like_text(self, batch: &Batch) -> Self {
-        let at = (0..batch.maskable().len()).filter(|&flat| batch.maskable()[flat]).collect();
-        Self { at, like_text: true, ..self }
+    /// Asks about every token that may be noise, clean or not: for a loss that has a cross-entropy of the whole
+    /// text in it, as D3PM's and RDM's vanilla one may. `batch` is the batch that was noised; the rows of a
+    /// second draw follow those of the first.
+    ///
+    /// Where noise may be words all are asked anyway. [`Nelbo`](crate::loss::Nelbo) does not take the answer,
+    /// [`D3pm`](crate::loss::D3pm) and [`Elbo`](crate::loss::Elbo) do.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless the rows are those of `batch`, once or more.
+    ///
+    /// # Source
+    /// Austin et al. 2021, arXiv:2107.03006, Eq. 5; RDM's `lambda_direct_xentropy` (arXiv:2302.05737, its code).
+    ///
+    /// # Example
+    /// ```
+    /// use dlm_core::{Batch, Noised, Prior, Sequence, Vocabulary};
+    /// let vocabulary = Vocabulary::new(10, 0, 1, 2, 9)?;
+    /// let batch = Batch::new(&[Sequence::prompt_response(&[5], &[6, 7], &vocabulary)], &vocabulary)?;
+    /// let noisy = [false, false, true, false, false];
+    /// let noised = Noised::with_noise(&batch, &[0.5], &noisy, Prior::Absorbing { mask: 9 })?;
+    /// assert_eq!((noised.at(), noised.clone().everywhere(&batch)?.at()), ([2].as_slice(), [2, 3, 4].as_slice()));
+    /// # Ok::<(), dlm_core::Error>(())
+    /// ```
+    pub fn everywhere(self, batch: &Batch) -> Result<Self, Error> {
+        let [rows, len] = self.shape;
+        same_length("positions of a row", batch.len(), len)?;
+        let times = rows / batch.rows();
+        same_length("rows that were noised", times.max(1) * batch.rows(), rows)?;
+        Ok(self.asking_maskable(batch))
+    }
+
+    /// [`Noised::everywhere`] of the batch that was noised.
+    pub(super) fn asking_maskable(self, batch: &Batch) -> Self {
+        let all = batch.maskable().iter().cycle().take(self.x0.len());
+        let at = all.enumerate().filter(|(_, maskable)| **maskable).map(|(flat, _)| flat).collect();
+        Self { at, asks_clean: true, ..self }
     }
 
     /// Gives each position a time of its own, `[B, L]`.
@@ -95,7 +133,7 @@ impl Noised {
     #[must_use]
     pub fn changed(mut self) -> Self {
         self.at.retain(|&i| self.xt[i] != self.x0[i]);
-        self
+        Self { asks_clean: false, ..self }
     }
 
     pub(super) fn stack(mut self, below: Self) -> Self {
@@ -107,6 +145,7 @@ impl Noised {
         self.maskable.extend(below.maskable);
         self.at.extend(below.at.into_iter().map(|i| i + offset));
         self.clock = self.clock.zip(below.clock).map(|(above, below)| [above, below].concat());
+        self.asks_clean |= below.asks_clean;
         self.documents = self.documents.zip(below.documents).map(|(above, below)| [above, below].concat());
         self.shape[0] += below.shape[0];
         self
@@ -150,9 +189,9 @@ impl Noised {
         self.clock.is_some()
     }
 
-    /// Whether noise may be words, so that it cannot be told from text.
-    pub fn is_like_text(&self) -> bool {
-        self.like_text
+    /// Whether tokens may be asked that are no noise: where noise may be words it cannot be told from text.
+    pub fn asks_clean(&self) -> bool {
+        self.asks_clean
     }
 
     /// Which positions are padding, `[B, L]`.
@@ -165,8 +204,8 @@ impl Noised {
         self.documents.as_deref()
     }
 
-    /// The N flat positions that are asked, ascending: those that are noise, or, where noise may be words, all
-    /// that may be noise.
+    /// The N flat positions that are asked, ascending: those that are noise, or, where noise may be words
+    /// ([`Noised::asks_clean`]), all that may be noise.
     pub fn at(&self) -> &[usize] {
         &self.at
     }

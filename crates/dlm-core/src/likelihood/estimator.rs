@@ -166,7 +166,9 @@ impl Estimator {
         let positions: Vec<usize> = (0..row.len()).filter(|&position| row.maskable()[position]).collect();
         let mut by_token = vec![vec![0.0; draws.len()]; row.len()];
         for (draw, costs) in draws.iter().enumerate() {
-            costs.iter().for_each(|&(position, cost)| by_token[position][draw] = cost);
+            for &(position, cost) in costs {
+                by_token[position][draw] = cost;
+            }
         }
         let token = |position: usize| {
             let (nats, standard_error) = self.mean(&by_token[position]);

@@ -20,7 +20,8 @@ use crate::sequence::TokenId;
 /// variance that one draw of `x_t` allows; it is never negative, and 0 where p is one-hot at x₀. For absorbing
 /// noise it is [`Nelbo`](super::Nelbo) under [`nll`](super::nll), which costs less.
 ///
-/// The network's logits are of p(x₀ | x_t) over the words that a text may have: [`forbid`](super::forbid) the mask.
+/// The network's logits are over the words that a text may have: [`forbid`](super::forbid) the mask. S adds to p what
+/// `x_t` itself says of its token, so the p for which ℓ is tight is that of x₀ given the *other* tokens of `x_t`.
 ///
 /// # Source
 /// von Rütte et al. 2025, arXiv:2503.04482, Theorem 3.1 (any mixture); Schiff et al. 2024, arXiv:2412.10193,
@@ -29,7 +30,7 @@ use crate::sequence::TokenId;
 ///
 /// # Numerics
 /// The error is about 1e-7·(1 + K·p) nats, p that of `x_t`, times −α′/(1 − α), K the words of the prior: infinite weights of
-/// finite terms at t = 1 are taken at α = 1e-12.
+/// finite terms at t = 1 are taken at α = 1e-12. Noise at t = 0, which the process never makes, costs NaN.
 ///
 /// # Example
 /// ```

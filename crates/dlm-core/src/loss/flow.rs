@@ -23,13 +23,13 @@ use crate::schedule::Schedule;
 /// use burn::tensor::{Device, Tensor};
 /// use dlm_core::loss::{FlowMatching, TokenLoss};
 /// use dlm_core::{Batch, Noised, Prior, Sequence, Vocabulary, schedule::Linear};
-/// let vocabulary = Vocabulary::new(5, 0, 1, 2, 4)?;
+/// let vocabulary = Vocabulary::new(6, 0, 1, 2, 5)?;
 /// let batch = Batch::new(&[Sequence::whole(vec![3, 3])], &vocabulary)?;
-/// let noised = Noised::with_tokens(&batch, &[0.5], &[2, 3], &Prior::uniform(&vocabulary)?)?;
-/// let losses = FlowMatching::new(Linear).terms(Tensor::zeros([2, 5], &Device::flex()), &noised);
+/// let noised = Noised::with_tokens(&batch, &[0.5], &[4, 3], &Prior::uniform(&vocabulary)?)?;
+/// let losses = FlowMatching::new(Linear).terms(Tensor::zeros([2, 6], &Device::flex()), &noised);
 /// let losses: Vec<f32> = losses.into_data().iter().collect();
-/// assert!((losses[0] - 2.0 * (5.0_f32.ln() - 0.2)).abs() < 1e-5); // noise
-/// assert!((losses[1] - 2.0 * (1.0 - 0.2)).abs() < 1e-5); // clean
+/// assert!((losses[0] - 2.0 * (6.0_f32.ln() - 1.0 / 6.0)).abs() < 1e-5); // noise
+/// assert!((losses[1] - 2.0 * (1.0 - 1.0 / 6.0)).abs() < 1e-5); // clean
 /// # Ok::<(), dlm_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -45,9 +45,9 @@ impl Nelbo<Linear> {
 
 impl<S: Schedule> Weighting for Nelbo<S> {
     /// # Panics
-    /// If the noise may be words.
+    /// If tokens are asked that are no noise, as where noise may be words.
     fn weights(&self, noised: &Noised) -> Weights {
-        assert!(!noised.is_like_text(), "the masked NELBO of noise that may be words");
+        assert!(!noised.asks_clean(), "the masked NELBO of tokens that may be no noise");
         let target = self.reduction.spread(noised, |t| self.schedule.loss_weight(t));
         Weights { target, uniform: Vec::new() }
     }

@@ -13,7 +13,8 @@ use crate::forward::Noised;
 /// formula.
 ///
 /// Where noise may be words (RDM's multinomial model), tokens that it left as they were weigh nothing;
-/// [`Noised::changed`] asks no logits there.
+/// [`Noised::changed`] asks no logits there. The vanilla model's further cross-entropy of the whole text is
+/// [`Flat`](super::Flat) over [`Noised::everywhere`].
 ///
 /// # Source
 /// Zheng et al. 2023, arXiv:2302.05737; Ye et al. 2023, arXiv:2308.12219, Eq. 5.
@@ -113,7 +114,7 @@ impl Weighting for Rdm {
         let mut target = self.reduction.spread(noised, |t| (1.0 - eps) * scale * self.lambda(t));
         let mut uniform =
             if eps == 0.0 { Vec::new() } else { self.reduction.spread(noised, |_| eps * scale) };
-        if noised.is_like_text() {
+        if noised.asks_clean() {
             for (n, _) in noised.at().iter().enumerate().filter(|&(_, &i)| noised.xt()[i] == noised.x0()[i]) {
                 target[n] = 0.0;
                 uniform.get_mut(n).into_iter().for_each(|w| *w = 0.0);

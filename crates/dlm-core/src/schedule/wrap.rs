@@ -11,7 +11,7 @@ use crate::error::{Error, in_domain};
 /// # Example
 /// ```
 /// use dlm_core::schedule::{Linear, Schedule, Truncated};
-/// assert_eq!(Truncated::end(Linear, 1e-3)?.alpha(1.0), 1e-3);
+/// assert!((Truncated::end(Linear, 1e-3)?.alpha(1.0) - 1e-3).abs() < 1e-15);
 /// # Ok::<(), dlm_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -109,7 +109,7 @@ fn assert_gap(what: &str, gap: f32) {
 fn gradient(slot: &Slot<'_>, gradients: &Gradients) -> Option<Vec<f32>> {
     let data = match slot {
         Slot::Linear(param) => param.val().grad(gradients)?.transpose().into_data(),
-        Slot::Table(param) => param.val().grad(gradients)?.into_data(),
+        Slot::InputFirst(param) | Slot::Table(param) => param.val().grad(gradients)?.into_data(),
         Slot::Vector(param) => param.val().grad(gradients)?.into_data(),
         _ => panic!("a new kind of slot"),
     };

@@ -128,11 +128,14 @@ pub(crate) fn hidden_mask(
         return padding_mask(input.pad, input.shape, heads, device);
     }
     let [rows, len] = input.shape;
-    let mut hidden = Vec::with_capacity(rows * len * len);
-    for (row, query) in (0..rows).flat_map(|row| (0..len).map(move |query| (row, query))) {
+    let padded = input.pad.is_some_and(|pad| pad.contains(&true));
+    let alike = !padded && input.documents.is_none() && !matches!(input.attention, Attention::Prefix(_));
+    let told = if alike { rows.min(1) } else { rows };
+    let mut hidden = Vec::with_capacity(told * len * len);
+    for (row, query) in (0..told).flat_map(|row| (0..len).map(move |query| (row, query))) {
         hidden.extend((0..len).map(|key| !input.sees(row, query, key)));
     }
-    Some(over_heads(TensorData::new(hidden, [rows, 1, len, len]), heads, device))
+    Some(over_all(TensorData::new(hidden, [told, 1, len, len]), [rows, heads], device))
 }
 
 /// [`hidden_mask`] where only padding is hidden.
@@ -143,11 +146,11 @@ pub(crate) fn padding_mask(
     device: &Device,
 ) -> Option<Tensor<4, Bool>> {
     let pad = pad.filter(|pad| pad.contains(&true))?;
-    Some(over_heads(TensorData::new(pad.to_vec(), [rows, 1, 1, len]), heads, device))
+    Some(over_all(TensorData::new(pad.to_vec(), [rows, 1, 1, len]), [rows, heads], device))
 }
 
-fn over_heads(hidden: TensorData, heads: usize, device: &Device) -> Tensor<4, Bool> {
-    let [rows, _, _, len] = hidden.shape().dims();
+fn over_all(hidden: TensorData, [rows, heads]: [usize; 2], device: &Device) -> Tensor<4, Bool> {
+    let [_, _, _, len] = hidden.shape().dims();
     // GPU kernels have misread masks that broadcast over heads (tracel-ai/burn#4778).
     Tensor::<4, Bool>::from_data(hidden, device).expand([rows, heads, len, len])
 }

@@ -89,6 +89,9 @@ fn what_comes_after_a_block_is_not_seen() {
         let (clean, late) = (causal(&[3, 4, 5, 6]), causal(&[3, 4, 5, 9]));
         assert!(close(clean.clone().slice(s![0..3, ..]), late.slice(s![0..3, ..])), "{name}: causal");
         assert!(close(clean, ask(&[3, 4, 5, 6], Attention::BlockCausal(1))), "{name}: blocks of one");
+        let both = DenoiserInput::new(&[9, 8, 7, 6, 3, 4, 5, 6], [2, 4], &[4, 5, 6, 7]);
+        let both = model.logits(&both.with_attention(Attention::Causal));
+        assert!(close(both, causal(&[3, 4, 5, 6])), "{name}: the second row");
         let blocks = |ids: &[TokenId]| ask(ids, Attention::BlockCausal(2));
         let (clean, late) = (blocks(&[3, 4, 5, 6]), blocks(&[3, 4, 5, 9]));
         assert!(close(clean.clone().slice(s![0..2, ..]), late.clone().slice(s![0..2, ..])), "{name}: blocks");

@@ -97,7 +97,7 @@ fn folders_that_do_not_fit_are_refused() {
 fn frozen(model: &Encoder) -> Vec<TensorData> {
     let mut model = model.clone();
     let data = model.slots().into_iter().map(|(_, slot)| match slot {
-        Slot::Linear(param) | Slot::Table(param) => param.base().into_data(),
+        Slot::Linear(param) | Slot::InputFirst(param) | Slot::Table(param) => param.base().into_data(),
         Slot::Vector(param) => param.base().into_data(),
         _ => panic!("a new kind of slot"),
     });

@@ -63,11 +63,11 @@ impl Experts {
         let each = picked.len() / tokens;
         let weights = self.weights(scores, &picked);
         let mut sum = Tensor::<2>::zeros(input.dims(), (&device, DType::F32));
-        for (expert, network) in self.each.iter().enumerate() {
-            let asked: Vec<usize> = (0..picked.len()).filter(|&flat| picked[flat] == expert).collect();
-            if asked.is_empty() {
-                continue;
-            }
+        let mut of_each = vec![Vec::new(); self.each.len()];
+        for (flat, &expert) in picked.iter().enumerate() {
+            of_each[expert].push(flat);
+        }
+        for (network, asked) in self.each.iter().zip(of_each).filter(|(_, asked)| !asked.is_empty()) {
             let rows = indices(&asked.iter().map(|flat| flat / each).collect::<Vec<_>>(), &device);
             let weight = weights.clone().select(0, indices(&asked, &device)).unsqueeze_dim(1);
             let answer = network.forward(input.clone().select(0, rows.clone())).cast(DType::F32);

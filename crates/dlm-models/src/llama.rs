@@ -91,6 +91,19 @@ impl Llama {
         &self.config
     }
 
+    /// Sets the rate of attention's dropout, the only one there is, of the network and of its configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless `0 ≤ rate < 1`.
+    pub fn with_dropout(mut self, rate: f64) -> Result<Self, Error> {
+        self.config.attention_dropout = rate;
+        self.config.validate()?;
+        for block in &mut self.blocks {
+            block.attention.dropout.prob = rate;
+        }
+        Ok(self)
+    }
+
     /// The last layer's output at every position, normalised.
     ///
     /// # Shapes

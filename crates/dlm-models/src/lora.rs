@@ -63,7 +63,7 @@ impl Lora {
         let mut met = vec![false; self.targets.len()];
         let device = model.device();
         for (key, slot) in model.slots() {
-            let Slot::Linear(param) = slot else { continue };
+            let (Slot::Linear(param) | Slot::InputFirst(param)) = slot else { continue };
             let name = key.strip_suffix(".weight").unwrap_or(&key);
             let wanted = |target: &String| is_end(name, target);
             let Some(index) = self.targets.iter().position(wanted) else { continue };
@@ -101,7 +101,7 @@ impl Lora {
         let mut model = model.clone();
         let (mut tensors, mut targets, mut sizes) = (Vec::new(), Vec::new(), None);
         for (key, slot) in model.slots() {
-            let Slot::Linear(param) = slot else { continue };
+            let (Slot::Linear(param) | Slot::InputFirst(param)) = slot else { continue };
             let Some(adapter) = param.adapter() else { continue };
             let name = key.strip_suffix(".weight").unwrap_or(&key);
             for (part, matrix) in [("lora_A", &adapter.a), ("lora_B", &adapter.b)] {
@@ -136,7 +136,7 @@ impl Lora {
         let mut found = HashMap::new();
         let device = model.device();
         for (key, slot) in model.slots() {
-            let Slot::Linear(param) = slot else { continue };
+            let (Slot::Linear(param) | Slot::InputFirst(param)) = slot else { continue };
             let name = key.strip_suffix(".weight").unwrap_or(&key);
             let part = |part: &str| format!("{PREFIX}{name}.{part}.weight");
             if !weights.has(&part("lora_A")) && !weights.has(&part("lora_B")) {

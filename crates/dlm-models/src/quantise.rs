@@ -41,7 +41,7 @@ const BLOCK: usize = 32;
 pub fn quantised<M: Pretrained>(model: &M, bits: Bits) -> M {
     let mut model = model.valid().materialize();
     let device = model.device();
-    let is_linear = |slot: Slot<'_>| matches!(slot, Slot::Linear(_)).then(|| slot.id());
+    let is_linear = |slot: Slot<'_>| matches!(slot, Slot::Linear(_) | Slot::InputFirst(_)).then(|| slot.id());
     let ids = model.slots().into_iter().filter_map(|(_, slot)| is_linear(slot)).collect();
     model.map(&mut Round { ids, scheme: scheme(bits, &device) })
 }

@@ -42,7 +42,9 @@ fn frozen_parameters_get_no_gradient_and_the_others_do() {
     let gradients = logits(&model).sum().backward();
     for (key, slot) in model.slots() {
         let found = match slot {
-            Slot::Linear(param) | Slot::Table(param) => param.val().grad(&gradients).is_some(),
+            Slot::Linear(param) | Slot::InputFirst(param) | Slot::Table(param) => {
+                param.val().grad(&gradients).is_some()
+            }
             Slot::Vector(param) => param.val().grad(&gradients).is_some(),
             _ => panic!("a new kind of slot"),
         };

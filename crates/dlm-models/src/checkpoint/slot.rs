@@ -10,6 +10,8 @@ use burn::tensor::{DType, Tensor, TensorData};
 pub enum Slot<'a> {
     /// Upstream `[out, in]`, here `[in, out]`.
     Linear(&'a mut Param<Tensor<2>>),
+    /// A linear layer's, `[in, out]` on both sides: GPT-2's `Conv1D`.
+    InputFirst(&'a mut Param<Tensor<2>>),
     /// The same on both sides.
     Table(&'a mut Param<Tensor<2>>),
     /// The same on both sides.
@@ -21,7 +23,7 @@ impl Slot<'_> {
     pub fn shape(&self) -> Vec<usize> {
         match self {
             Self::Linear(param) => param.lazy_shape().iter().rev().copied().collect(),
-            Self::Table(param) => param.lazy_shape().to_vec(),
+            Self::InputFirst(param) | Self::Table(param) => param.lazy_shape().to_vec(),
             Self::Vector(param) => param.lazy_shape().to_vec(),
         }
     }
@@ -29,7 +31,7 @@ impl Slot<'_> {
     /// The parameter's identity.
     pub fn id(&self) -> ParamId {
         match self {
-            Self::Linear(param) | Self::Table(param) => param.id,
+            Self::Linear(param) | Self::InputFirst(param) | Self::Table(param) => param.id,
             Self::Vector(param) => param.id,
         }
     }
@@ -49,7 +51,7 @@ impl Slot<'_> {
             }
         }
         match self {
-            Self::Linear(param) | Self::Table(param) => of(param),
+            Self::Linear(param) | Self::InputFirst(param) | Self::Table(param) => of(param),
             Self::Vector(param) => of(param),
         }
     }
@@ -57,7 +59,7 @@ impl Slot<'_> {
     /// The type of its elements.
     pub fn dtype(&self) -> DType {
         match self {
-            Self::Linear(param) | Self::Table(param) => param.val().dtype(),
+            Self::Linear(param) | Self::InputFirst(param) | Self::Table(param) => param.val().dtype(),
             Self::Vector(param) => param.val().dtype(),
         }
     }
@@ -66,7 +68,7 @@ impl Slot<'_> {
     pub(super) fn set(self, values: TensorData) {
         match self {
             Self::Linear(param) => fill(param, transposed(&values)),
-            Self::Table(param) => fill(param, values),
+            Self::InputFirst(param) | Self::Table(param) => fill(param, values),
             Self::Vector(param) => fill(param, values),
         }
     }
@@ -75,7 +77,7 @@ impl Slot<'_> {
     pub(super) fn get(&self) -> TensorData {
         match self {
             Self::Linear(param) => param.val().transpose().into_data(),
-            Self::Table(param) => param.val().into_data(),
+            Self::InputFirst(param) | Self::Table(param) => param.val().into_data(),
             Self::Vector(param) => param.val().into_data(),
         }
     }

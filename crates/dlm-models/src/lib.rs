@@ -17,6 +17,7 @@ mod llama;
 mod mlp;
 mod modernbert;
 mod position;
+mod rdm;
 mod rotary;
 mod stack;
 mod tokenizer;
@@ -41,6 +42,7 @@ pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_le
 pub use llama::{Block, Feed, Llama};
 pub use mlp::{GatedMlp, Mlp};
 pub use modernbert::{ModernBert, ModernBertBlock, ModernBertConfig};
+pub use rdm::{Rdm, RdmConfig, RdmEmbedding, RdmLayer};
 pub use rotary::Scaling as RopeScaling;
 pub use tokenizer::vocabulary;
 pub use tokenizer_training::{Pieces, train_tokenizer};

@@ -8,3 +8,4 @@ mod gpt2;
 mod llada;
 mod llama;
 pub(super) mod modernbert;
+pub(super) mod rdm;

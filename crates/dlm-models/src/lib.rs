@@ -3,6 +3,7 @@
 mod albert;
 mod attention;
 mod checkpoint;
+mod clip;
 mod config;
 mod dit;
 mod encoder;
@@ -14,6 +15,7 @@ mod grouped;
 mod init;
 mod length;
 mod llama;
+mod llava;
 mod mlp;
 mod modernbert;
 mod position;
@@ -27,6 +29,7 @@ mod vocab;
 pub use albert::{Albert, AlbertConfig};
 pub use attention::SelfAttention;
 pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, Words};
+pub use clip::{ClipVision, ClipVisionConfig, normalised};
 pub use config::{
     Activation, Biases, EncoderConfig, ExpertsConfig, Family, Gpt2Config, LlamaConfig, LlamaFamily,
     ParamCounts,
@@ -40,6 +43,7 @@ pub use gpt2::{Gpt2, Gpt2Block};
 pub use grouped::{Apart, GroupedAttention, Projections, QueryKeyNorms};
 pub use length::{LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
 pub use llama::{Block, Feed, Llama};
+pub use llava::{Llava, LlavaConfig, Seeing};
 pub use mlp::{GatedMlp, Mlp};
 pub use modernbert::{ModernBert, ModernBertBlock, ModernBertConfig};
 pub use rdm::{Rdm, RdmConfig, RdmEmbedding, RdmLayer};

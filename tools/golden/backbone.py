@@ -13,6 +13,8 @@ import torch
 
 DATE = "2026-11-23"
 LENGTHS = (9, 6, 4)
+# Where the loss is taken: row and position.
+POSITIONS = [[0, 1], [0, 4], [0, 7], [1, 2], [1, 3], [2, 2]]
 IS_NORM = ("norm", "ln_", "layernorm")
 
 
@@ -57,12 +59,12 @@ def block_mask(length, block):
 
 
 def make(out, model, vocab, pad, seed, forward, gradients, full=14, extra=(), source="", save=None, scale=0.2,
-         special=None, rename=()):
+         special=None, rename=(), row=sequence):
     """Writes the folder `out`.
 
     forward(model, ids, mask, **case) gives logits [B, L, V]; gradients names parameters; extra holds
     (prefix, keywords of the case); save(model, out) saves the folder, by default save_pretrained; rename holds pairs of
-    parts of names, where the folder's differ from the class's.
+    parts of names, where the folder's differ from the class's; row(vocab, length, rng, **special) draws the ids of a row.
     """
     rng = torch.Generator().manual_seed(seed)
     model = model.eval()
@@ -72,11 +74,11 @@ def make(out, model, vocab, pad, seed, forward, gradients, full=14, extra=(), so
     (out / "generation_config.json").unlink(missing_ok=True)
     exact = copy.deepcopy(model).double()
     special = special or {}
-    rows = [sequence(vocab, n, rng, **special) for n in LENGTHS]
+    rows = [row(vocab, n, rng, **special) for n in LENGTHS]
     ids, mask = padded(rows, pad)
     base = dict(extra).get("", {})
     logits = forward(exact, ids, mask, **base)
-    positions = torch.tensor([[0, 1], [0, 4], [0, 7], [1, 2], [1, 3], [2, 2]])
+    positions = torch.tensor(POSITIONS)
     targets = torch.randint(5, vocab - 1, (len(positions),), generator=rng)
     weights = torch.tensor([1.0, 0.5, 2.0, 0.25, 1.5, 3.0])
     loss = (weights * -logits.log_softmax(-1)[positions[:, 0], positions[:, 1], targets]).sum()
@@ -88,10 +90,10 @@ def make(out, model, vocab, pad, seed, forward, gradients, full=14, extra=(), so
     tensors |= {key: torch.as_tensor(value).reshape(-1) for key, value in base.items()}
     with torch.no_grad():
         for prefix, case in [("full.", base), *((p, c) for p, c in extra if p)]:
-            row = sequence(vocab, full, rng, **special)[None]
+            ids = row(vocab, full, rng, **special)[None]
             if "times" in case:
                 case = {**case, "times": case["times"][:1]}
-            tensors |= {f"{prefix}input_ids": row, f"{prefix}logits": forward(exact, row, torch.ones_like(row), **case)}
+            tensors |= {f"{prefix}input_ids": ids, f"{prefix}logits": forward(exact, ids, torch.ones_like(ids), **case)}
             tensors |= {f"{prefix}{key}": torch.as_tensor(value).reshape(-1) for key, value in case.items()}
     meta = {"generator": "tools/golden", "date": DATE, "source": source or type(model).__name__, "torch": torch.__version__.split("+")[0]}
     tensors = {k: (v.detach().float() if v.is_floating_point() else v).contiguous() for k, v in tensors.items()}

@@ -66,6 +66,14 @@ pub enum Error {
         /// Positions in the batch, B · L.
         len: usize,
     },
+    /// A network cannot answer what it is asked about a row.
+    #[error("row {row}: the network needs {needs}")]
+    Unanswerable {
+        /// Which row.
+        row: usize,
+        /// What would be answered.
+        needs: &'static str,
+    },
     /// A row has no token that may become noise, so it has no likelihood.
     #[error("row {row} has no maskable token")]
     NothingMaskable {

@@ -196,7 +196,7 @@ impl Albert {
         }
         let AlbertConfig { num_hidden_layers: depth, num_hidden_groups: groups, .. } = self.config;
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
-        let embedded = self.widening.forward(self.embeddings.forward(input, 0));
+        let embedded = self.widening.forward(self.embeddings.forward(input, 0, None));
         let places = Places { shape: input.shape, turn: None, hidden };
         let layers = (0..depth).map(|index| &self.groups[index * groups / depth]);
         run(layers, embedded, Some(asked), move |layer: &Layer, states, asked| {

@@ -6,7 +6,7 @@ use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 use serde_json::{Map, Value};
 
 use crate::checkpoint::{Pretrained, Slots, Words};
-use crate::{Albert, Dit, Encoder, Error, Esm, Gpt2, Llama, LlamaFamily, ModernBert};
+use crate::{Albert, Dit, Encoder, Error, Esm, Gpt2, Llama, LlamaFamily, ModernBert, Rdm};
 
 macro_rules! families {
     ($($(#[$about:meta])* $family:ident),+ $(,)?) => {
@@ -52,6 +52,8 @@ families!(
     Gpt2,
     /// The networks of MDLM, UDLM, Duo and SEDD.
     Dit,
+    /// RDM's encoder and decoder.
+    Rdm,
 );
 
 impl AutoDenoiser {
@@ -107,6 +109,7 @@ impl Pretrained for AutoDenoiser {
             Some("albert") => Self::Albert(Albert::from_config(json, device)?),
             Some("modernbert") => Self::ModernBert(ModernBert::from_config(json, device)?),
             Some("esm") => Self::Esm(Esm::from_config(json, device)?),
+            Some("diffusion_transformer") => Self::Rdm(Rdm::from_config(json, device)?),
             Some("gpt2") => Self::Gpt2(Gpt2::from_config(json, device)?),
             Some(name) if name.parse::<LlamaFamily>().is_ok() => {
                 Self::Llama(Llama::from_config(json, device)?)

@@ -9,7 +9,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, LayerNorm, Linear};
-use burn::tensor::{Device, Int, Tensor, s};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, s};
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
 use crate::attention::{SelfAttention, hidden_mask};
@@ -130,21 +130,27 @@ impl Encoder {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     pub fn hidden(&self, input: &DenoiserInput<'_>) -> Tensor<3> {
+        if let Err(error) = self.check(input) {
+            panic!("{error}");
+        }
         let [rows, len] = input.shape;
-        self.states(input, None).reshape([rows, len, self.config.hidden_size])
+        self.states(input, None, None).reshape([rows, len, self.config.hidden_size])
     }
 
     /// The last layer's output at the positions `asked`, or at all.
     ///
     /// # Shapes
     /// - `asked`: `[N]`, flat
+    /// - `beyond`: `[W, D]`, embeddings of the words V, V + 1, ..
     /// - returns: `[N, D]` or `[B·L, D]`
-    fn states(&self, input: &DenoiserInput<'_>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
-        if let Err(error) = self.check(input) {
-            panic!("{error}");
-        }
+    fn states(
+        &self,
+        input: &DenoiserInput<'_>,
+        asked: Option<&Tensor<1, Int>>,
+        beyond: Option<&Tensor<2>>,
+    ) -> Tensor<2> {
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
-        let embedded = self.embeddings.forward(input, self.config.first_position());
+        let embedded = self.embeddings.forward(input, self.config.first_position(), beyond);
         let places = Places { shape: input.shape, turn: None, hidden };
         let states = run(self.layers.iter(), embedded, asked, move |layer: &Layer, states, asked| {
             layer.forward(states, &places, asked)
@@ -153,6 +159,20 @@ impl Encoder {
             None => states,
             Some(norm) => norm.forward(states),
         }
+    }
+}
+
+impl Encoder {
+    /// [`Factored::features`] of an input that is checked already, whose words may go on beyond the vocabulary.
+    ///
+    /// # Shapes
+    /// - `beyond`: `[W, D]`, embeddings of the words V, V + 1, ..
+    pub(crate) fn features_beyond(&self, input: &DenoiserInput<'_>, beyond: Option<&Tensor<2>>) -> Tensor<2> {
+        if input.at.is_empty() {
+            return Tensor::zeros([0, self.config.hidden_size], &self.device());
+        }
+        // Before the head, so that `[B, L, V]` never exists, and inside the last layer.
+        self.head.forward(self.states(input, Some(&indices(input.at, &self.device())), beyond))
     }
 }
 
@@ -187,11 +207,10 @@ impl Factored for Encoder {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.hidden_size], &self.device());
+        if let Err(error) = self.check(input) {
+            panic!("{error}");
         }
-        // Before the head, so that `[B, L, V]` never exists, and inside the last layer.
-        self.head.forward(self.states(input, Some(&indices(input.at, &self.device()))))
+        self.features_beyond(input, None)
     }
 
     fn decoder(&self) -> Decoder {
@@ -213,10 +232,19 @@ impl Embeddings {
     }
 
     /// # Shapes
+    /// - `beyond`: `[W, D]`, embeddings of the words V, V + 1, ..
     /// - returns: `[B·L, D]`
-    pub(crate) fn forward(&self, input: &DenoiserInput<'_>, first_position: usize) -> Tensor<2> {
+    pub(crate) fn forward(
+        &self,
+        input: &DenoiserInput<'_>,
+        first_position: usize,
+        beyond: Option<&Tensor<2>>,
+    ) -> Tensor<2> {
         let device = self.word.weight.val().device();
-        let words = self.word.forward(words(input, &device));
+        let words = match beyond {
+            None => self.word.forward(words(input, &device)),
+            Some(table) => self.words_beyond(input, table),
+        };
         let positions = upload(position::ids(input, first_position), input.shape, &device);
         let positions = self.position.forward(positions);
         let mut sum: Tensor<2> = (words + positions).flatten(0, 1);
@@ -227,6 +255,24 @@ impl Embeddings {
             None => sum,
             Some(norm) => norm.forward(sum),
         })
+    }
+}
+
+impl Embeddings {
+    /// # Shapes
+    /// - `table`: `[W, D]`
+    /// - returns: `[B, L, D]`
+    fn words_beyond(&self, input: &DenoiserInput<'_>, table: &Tensor<2>) -> Tensor<3> {
+        let (words, [rows, len]) = (self.word.weight.val(), input.shape);
+        let ([count, width], [others, _]) = (words.dims(), table.dims());
+        let ids = || input.ids.iter().map(|&id| id as usize);
+        let pick = |table: Tensor<2>, ids: Vec<usize>| table.select(0, indices(&ids, &words.device()));
+        let known = pick(words.clone(), ids().map(|id| id.min(count - 1)).collect());
+        let other = pick(table.clone(), ids().map(|id| id.saturating_sub(count).min(others - 1)).collect());
+        let is_other: Vec<bool> = ids().map(|id| id >= count).collect();
+        let is_other =
+            Tensor::<2, Bool>::from_data(TensorData::new(is_other, [rows * len, 1]), &words.device());
+        known.mask_where(is_other.expand([rows * len, width]), other).reshape([rows, len, width])
     }
 }
 

@@ -128,7 +128,7 @@ impl LengthHead {
 }
 
 /// What each position counts for in the mean of its row.
-fn shares(pad: Option<&[bool]>, [rows, len]: [usize; 2]) -> Vec<f32> {
+pub(crate) fn shares(pad: Option<&[bool]>, [rows, len]: [usize; 2]) -> Vec<f32> {
     let Some(pad) = pad else { return vec![(len as f32).recip(); rows * len] };
     assert_eq!(pad.len(), rows * len, "padding flags of {rows} rows of {len}");
     pad.chunks(len)

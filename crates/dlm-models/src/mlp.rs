@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
-use burn::tensor::activation::{gelu, gelu_approximate, relu, silu};
+use burn::tensor::activation::{gelu, gelu_approximate, relu, sigmoid, silu};
 
 use crate::config::Activation;
 
@@ -38,7 +38,16 @@ impl Mlp {
         activation: Activation,
         linear: impl Fn(usize, usize) -> Linear,
     ) -> Self {
-        Self { inner: linear(width, inner), outer: linear(inner, width), activation }
+        Self::between([width, inner, width], activation, linear)
+    }
+
+    /// From one width over another to a third.
+    pub(crate) fn between(
+        [from, inner, to]: [usize; 3],
+        activation: Activation,
+        linear: impl Fn(usize, usize) -> Linear,
+    ) -> Self {
+        Self { inner: linear(from, inner), outer: linear(inner, to), activation }
     }
 
     /// # Shapes
@@ -78,6 +87,7 @@ impl Activation {
             Self::GeluTanh => gelu_approximate(input),
             Self::Relu => relu(input),
             Self::Silu => silu(input),
+            Self::QuickGelu => sigmoid(input.clone() * 1.702) * input,
         }
     }
 }

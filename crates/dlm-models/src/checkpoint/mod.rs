@@ -230,7 +230,7 @@ impl Checkpoint {
 }
 
 /// What `config.json` calls a type of weights.
-fn torch_dtype(dtype: DType) -> &'static str {
+pub(crate) fn torch_dtype(dtype: DType) -> &'static str {
     match dtype {
         DType::F64 => "float64",
         DType::F16 => "float16",

@@ -16,6 +16,16 @@ pub enum Slot<'a> {
     Table(&'a mut Param<Tensor<2>>),
     /// The same on both sides.
     Vector(&'a mut Param<Tensor<1>>),
+    /// Upstream a convolution over patches that do not overlap, `[out, channels, side, side]`; here a linear map of
+    /// a patch's numbers, `[channels · side · side, out]`.
+    Patches {
+        /// The map.
+        weight: &'a mut Param<Tensor<2>>,
+        /// Colours of a pixel.
+        channels: usize,
+        /// Pixels of a side of a patch.
+        side: usize,
+    },
 }
 
 impl Slot<'_> {
@@ -25,13 +35,17 @@ impl Slot<'_> {
             Self::Linear(param) => param.lazy_shape().iter().rev().copied().collect(),
             Self::InputFirst(param) | Self::Table(param) => param.lazy_shape().to_vec(),
             Self::Vector(param) => param.lazy_shape().to_vec(),
+            Self::Patches { weight, channels, side } => vec![weight.lazy_shape()[1], *channels, *side, *side],
         }
     }
 
     /// The parameter's identity.
     pub fn id(&self) -> ParamId {
         match self {
-            Self::Linear(param) | Self::InputFirst(param) | Self::Table(param) => param.id,
+            Self::Linear(param)
+            | Self::InputFirst(param)
+            | Self::Table(param)
+            | Self::Patches { weight: param, .. } => param.id,
             Self::Vector(param) => param.id,
         }
     }
@@ -51,7 +65,10 @@ impl Slot<'_> {
             }
         }
         match self {
-            Self::Linear(param) | Self::InputFirst(param) | Self::Table(param) => of(param),
+            Self::Linear(param)
+            | Self::InputFirst(param)
+            | Self::Table(param)
+            | Self::Patches { weight: param, .. } => of(param),
             Self::Vector(param) => of(param),
         }
     }
@@ -59,7 +76,10 @@ impl Slot<'_> {
     /// The type of its elements.
     pub fn dtype(&self) -> DType {
         match self {
-            Self::Linear(param) | Self::InputFirst(param) | Self::Table(param) => param.val().dtype(),
+            Self::Linear(param)
+            | Self::InputFirst(param)
+            | Self::Table(param)
+            | Self::Patches { weight: param, .. } => param.val().dtype(),
             Self::Vector(param) => param.val().dtype(),
         }
     }
@@ -68,6 +88,12 @@ impl Slot<'_> {
     pub(super) fn set(self, values: TensorData) {
         match self {
             Self::Linear(param) => fill(param, transposed(&values)),
+            Self::Patches { weight, .. } => {
+                let [inputs, outputs] = weight.lazy_shape().dims();
+                let flat =
+                    TensorData::from_bytes_vec(values.as_bytes().to_vec(), [outputs, inputs], values.dtype());
+                fill(weight, transposed(&flat));
+            }
             Self::InputFirst(param) | Self::Table(param) => fill(param, values),
             Self::Vector(param) => fill(param, values),
         }
@@ -76,7 +102,7 @@ impl Slot<'_> {
     /// The parameter's elements in upstream's order.
     pub(super) fn get(&self) -> TensorData {
         match self {
-            Self::Linear(param) => param.val().transpose().into_data(),
+            Self::Linear(param) | Self::Patches { weight: param, .. } => param.val().transpose().into_data(),
             Self::InputFirst(param) | Self::Table(param) => param.val().into_data(),
             Self::Vector(param) => param.val().into_data(),
         }

@@ -66,6 +66,8 @@ pub enum Activation {
     Relu,
     /// x · σ(x); `silu`, `swish`.
     Silu,
+    /// x · σ(1.702·x); `quick_gelu`.
+    QuickGelu,
 }
 
 impl Activation {
@@ -76,6 +78,7 @@ impl Activation {
             Self::GeluTanh => "gelu_new",
             Self::Relu => "relu",
             Self::Silu => "silu",
+            Self::QuickGelu => "quick_gelu",
         }
     }
 }
@@ -103,6 +106,7 @@ impl std::str::FromStr for Activation {
             "gelu_new" | "gelu_pytorch_tanh" => Self::GeluTanh,
             "relu" => Self::Relu,
             "silu" | "swish" => Self::Silu,
+            "quick_gelu" => Self::QuickGelu,
             _ => {
                 return Err(Error::Unsupported { field: "hidden_act", got: hidden_act.to_owned() });
             }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use burn::tensor::DType;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{Activation, require};
 use crate::Error;
+use crate::checkpoint::torch_dtype;
 
 /// Fields that a network does not read, kept for saving.
 pub(crate) type Rest = BTreeMap<String, Value>;
@@ -48,13 +50,13 @@ pub(crate) fn read<C: DeserializeOwned>(text: &str, rules: &Rules) -> Result<C, 
 
 /// The text of a `config.json`: the fields of a configuration, and what upstream wants to know before it reads
 /// the weights.
-pub(crate) fn write(config: &impl Serialize, model_type: &str, architecture: &str) -> String {
+pub(crate) fn write(config: &impl Serialize, model_type: &str, architecture: &str, dtype: DType) -> String {
     // Structs of numbers and strings, and what was read as JSON, cannot fail to be written.
     let mut fields = serde_json::to_value(config).unwrap_or_default();
     if let Some(fields) = fields.as_object_mut() {
         fields.insert("model_type".to_owned(), model_type.into());
         fields.insert("architectures".to_owned(), vec![architecture].into());
-        fields.insert("torch_dtype".to_owned(), "float32".into());
+        fields.insert("torch_dtype".to_owned(), torch_dtype(dtype).into());
         fields.remove("dtype");
     }
     format!("{fields:#}")

@@ -1,4 +1,4 @@
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use dlm_core::schedule::Geometric;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -156,14 +156,14 @@ impl DitConfig {
     }
 
     /// The text of a `config.json`.
-    pub(crate) fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self, dtype: DType) -> String {
         match self.layout {
-            DitLayout::Mdlm => write(self, "mdlm", "MDLM"),
-            DitLayout::Udlm => write(self, "udlm", "UDLM"),
+            DitLayout::Mdlm => write(self, "mdlm", "MDLM", dtype),
+            DitLayout::Udlm => write(self, "udlm", "UDLM", dtype),
             DitLayout::Duo => {
                 // Published folders differ in its case.
                 let theirs = self.rest.get("model_type").and_then(Value::as_str).unwrap_or("duo");
-                write(self, theirs, "DUO")
+                write(self, theirs, "DUO", dtype)
             }
             DitLayout::Sedd => self.to_sedd(),
         }

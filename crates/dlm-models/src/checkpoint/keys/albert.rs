@@ -22,7 +22,7 @@ impl Pretrained for Albert {
     }
 
     fn to_config(&self) -> String {
-        write(self.config(), "albert", "AlbertForMaskedLM")
+        write(self.config(), "albert", "AlbertForMaskedLM", self.embeddings.word.weight.val().dtype())
     }
 
     fn slots(&mut self) -> Slots<'_> {

@@ -13,7 +13,7 @@ impl Pretrained for Dit {
     }
 
     fn to_config(&self) -> String {
-        self.config().to_json()
+        self.config().to_json(self.word.val().dtype())
     }
 
     fn slots(&mut self) -> Slots<'_> {

@@ -17,7 +17,7 @@ impl Pretrained for Esm {
     }
 
     fn to_config(&self) -> String {
-        write(self.config(), "esm", "EsmForMaskedLM")
+        write(self.config(), "esm", "EsmForMaskedLM", self.word.weight.val().dtype())
     }
 
     fn slots(&mut self) -> Slots<'_> {

@@ -7,4 +7,6 @@ pub(super) mod esm;
 mod gpt2;
 mod llada;
 mod llama;
+pub(super) mod llava;
 pub(super) mod modernbert;
+pub(super) mod rdm;

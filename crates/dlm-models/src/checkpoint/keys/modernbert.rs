@@ -14,7 +14,7 @@ impl Pretrained for ModernBert {
     }
 
     fn to_config(&self) -> String {
-        write(self.config(), "modernbert", "ModernBertForMaskedLM")
+        write(self.config(), "modernbert", "ModernBertForMaskedLM", self.word.weight.val().dtype())
     }
 
     fn slots(&mut self) -> Slots<'_> {

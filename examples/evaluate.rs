@@ -57,8 +57,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let (pipeline, report) = Pipeline::load(&options.model, &Device::default())?;
     println!("{}: {report}", options.model.display());
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let model = Threads::new(&pipeline.model, threads);
-    let subject = Subject::from(&pipeline).with_model(&model);
+    let network = Threads::new(&pipeline.model, threads);
+    let model = pipeline.view.of(network);
+    let subject = Subject::new(&model, &pipeline.text).with_lengths(pipeline.lengths());
 
     // All files are read before the first is run.
     let mut tasks = options.task.iter().map(Task::read).collect::<Result<Vec<_>, _>>()?;

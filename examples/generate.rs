@@ -110,10 +110,11 @@ fn answer(pipeline: &Pipeline, prompt: &str, options: &Options) -> Result<(), Bo
     let mut best: Option<(f64, String)> = None;
     for (candidate, length) in lengths(pipeline, prompt, ids.len(), options)?.into_iter().enumerate() {
         // A candidate draws what it would draw beside the others.
-        let canvas =
-            Canvas::prompted(&[&ids], &[length], &pipeline.vocabulary)?.with_keys(&[candidate as u64])?;
+        let canvas = Canvas::prompted(&[&ids], &[length], pipeline.text.vocabulary())?
+            .with_keys(&[candidate as u64])?;
         let plan = uniform(options.steps as usize);
-        let run = reverse(&pipeline.model, &options.strategy, canvas, plan, options.seed);
+        let network = pipeline.denoiser();
+        let run = reverse(&network, &options.strategy, canvas, plan, options.seed);
         let (canvas, _) = Trace::watch(run, |trace| show(pipeline, trace, options))?;
         let (text, score) = (pipeline.decode(&canvas.response(0))?, canvas.mean_score(0).unwrap_or(f64::NAN));
         eprintln!("{length} tokens, mean log-probability {score:.3}: {text}");
@@ -134,7 +135,7 @@ fn lengths(
     if !options.lengths.is_empty() {
         return Ok(options.lengths.iter().copied().map(usize::from).collect());
     }
-    match pipeline.length_head {
+    match pipeline.lengths() {
         Some(_) => Ok(pipeline.predict_lengths(&[prompt], options.beam.into())?.swap_remove(0)),
         None => Ok((tokens.saturating_sub(1).max(1)..=tokens + 1).collect()),
     }
@@ -146,7 +147,7 @@ fn show(pipeline: &Pipeline, trace: &Trace, options: &Options) {
         return;
     }
     let style = if stderr().is_terminal() { Style::Ansi } else { Style::Plain };
-    let word = |id| pipeline.tokenizer.id_to_token(id).unwrap_or_else(|| id.to_string());
+    let word = |id| pipeline.text.token(id).unwrap_or_else(|| id.to_string());
     let line = trace.lines(0, word, style).last().unwrap_or_default();
     eprintln!("{:>3}  {line}", trace.len());
 }

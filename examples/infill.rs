@@ -67,26 +67,27 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let (pipeline, report) = Pipeline::load(&options.model, &Device::default())?;
     println!("{}: {report}", options.model.display());
 
-    let (mut ids, mut editable) = (vec![pipeline.vocabulary.bos], vec![false]);
+    let vocabulary = *pipeline.text.vocabulary();
+    let (mut ids, mut editable) = (vec![vocabulary.bos], vec![false]);
     for piece in pieces(&options.text) {
         match piece {
             Piece::Text(text) => ids.extend(pipeline.encode(text)?),
             // Whatever stands in a gap becomes noise.
-            Piece::Gap(tokens) => ids.resize(ids.len() + tokens, pipeline.vocabulary.mask),
+            Piece::Gap(tokens) => ids.resize(ids.len() + tokens, vocabulary.mask),
         }
         editable.resize(ids.len(), matches!(piece, Piece::Gap(_)));
     }
     if !editable.contains(&true) {
         return Err("the text has no gap: write ___ or [3]".into());
     }
-    ids.push(pipeline.vocabulary.eos);
+    ids.push(vocabulary.eos);
     editable.push(false);
 
-    let canvas = Canvas::infill(&[(&ids, &editable)], &pipeline.vocabulary)?;
+    let canvas = Canvas::infill(&[(&ids, &editable)], &vocabulary)?;
     let style = if stdout().is_terminal() { Style::Ansi } else { Style::Plain };
-    let word = |id| pipeline.tokenizer.id_to_token(id).unwrap_or_else(|| id.to_string());
-    let run =
-        reverse(&pipeline.model, &options.strategy, canvas, uniform(options.steps as usize), options.seed);
+    let word = |id| pipeline.text.token(id).unwrap_or_else(|| id.to_string());
+    let network = pipeline.denoiser();
+    let run = reverse(&network, &options.strategy, canvas, uniform(options.steps as usize), options.seed);
     let mut shown = String::new();
     let (canvas, _) = Trace::watch(run, |trace| {
         let line = trace.lines(0, word, style).last().unwrap_or_default();

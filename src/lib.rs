@@ -4,6 +4,8 @@ pub mod evaluate;
 pub mod length;
 pub mod pipeline;
 pub mod recipe;
+pub mod text;
+pub mod view;
 
 pub use dlm_core as core;
 pub use dlm_models as models;

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use tokenizers::Tokenizer;
 
-use crate::core::{TokenId, Vocabulary};
-use crate::models::{Checkpoint, Encoder, LengthHead, Report};
+use crate::core::{Denoiser, TokenId};
+use crate::models::{AutoDenoiser, Checkpoint, Encoder, LengthHead, Report, TOKENIZER};
 use crate::sampling::{Canvas, ReverseStep, length, reverse, uniform};
+use crate::text::{self, Text};
+use crate::view::View;
 
 /// What can go wrong between text and text.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum Error {
     /// Lengths were asked of a folder that cannot guess them.
     #[error("the folder has no length head (length_head.json): name the lengths")]
     NoLengthHead,
+    /// The tokenizer and the network do not fit together.
+    #[error(transparent)]
+    Text(text::Error),
     /// The tokenizer refused a text or some ids.
     #[error("text {index}: the tokenizer failed: {reason}")]
     Tokenizer {
@@ -65,7 +69,7 @@ pub enum Error {
 /// Rows of one forward pass; an answer does not depend on it.
 const MAX_ROWS: usize = 64;
 
-/// An encoder with its tokenizer.
+/// A network of any family with its tokenizer.
 ///
 /// # Example
 /// ```no_run
@@ -81,11 +85,11 @@ const MAX_ROWS: usize = 64;
 /// ```
 pub struct Pipeline {
     /// The network.
-    pub model: Encoder,
+    pub model: AutoDenoiser,
+    /// How it wants to be asked.
+    pub view: View,
     /// Its tokenizer.
-    pub tokenizer: Tokenizer,
-    /// The size and special tokens of both.
-    pub vocabulary: Vocabulary,
+    pub text: Text,
     /// What guesses the lengths of answers, if the folder has it.
     pub length_head: Option<LengthHead>,
 }
@@ -102,24 +106,41 @@ pub struct Answer {
 }
 
 impl Pipeline {
-    /// Reads a Hugging Face folder with a tokenizer, and the length head if there is one.
+    /// Reads a Hugging Face folder with a tokenizer, and `id_map.json`, `view.json` and the length head where
+    /// there are any.
     ///
     /// # Errors
     /// [`Error::NoTokenizer`], [`Error::HeadWidth`], and [`Error::Models`] for each other way the folder can
     /// be wrong.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Report), Error> {
         let checkpoint = Checkpoint::open(folder.as_ref())?;
-        let (model, report) = checkpoint.load::<Encoder>(device)?;
-        let missing = || Error::NoTokenizer { folder: folder.as_ref().display().to_string() };
-        let tokenizer = checkpoint.tokenizer()?.ok_or_else(missing)?;
-        let vocabulary = dlm_models::vocabulary(&tokenizer, model.config().vocab_size)?;
-        let length_head = LengthHead::read(folder.as_ref(), device)?;
-        if let Some(got) = length_head.as_ref().map(|head| head.config().width())
-            && got != model.config().hidden_size
-        {
-            return Err(Error::HeadWidth { network: model.config().hidden_size, got });
+        let (model, report) = checkpoint.load::<AutoDenoiser>(device)?;
+        if !checkpoint.folder().join(TOKENIZER).is_file() {
+            return Err(Error::NoTokenizer { folder: checkpoint.folder().display().to_string() });
         }
-        Ok((Self { model, tokenizer, vocabulary, length_head }, report))
+        let text = Text::of_folder(checkpoint.folder(), Some(model.vocab_size()))?;
+        let view = View::of_folder(checkpoint.folder(), &model)?;
+        let length_head = LengthHead::read(folder.as_ref(), device)?;
+        if let (AutoDenoiser::Encoder(encoder), Some(head)) = (&model, &length_head) {
+            let (network, got) = (encoder.config().hidden_size, head.config().width());
+            if network != got {
+                return Err(Error::HeadWidth { network, got });
+            }
+        }
+        Ok((Self { model, view, text, length_head }, report))
+    }
+
+    /// The network as losses and samplers want it.
+    pub fn denoiser(&self) -> Box<dyn Denoiser + '_> {
+        self.view.of(&self.model)
+    }
+
+    /// What guesses lengths, with the network whose features it reads.
+    pub fn lengths(&self) -> Option<(&Encoder, &LengthHead)> {
+        match (&self.model, &self.length_head) {
+            (AutoDenoiser::Encoder(encoder), Some(head)) => Some((encoder, head)),
+            _ => None,
+        }
     }
 
     /// The tokens of a text, without special tokens around them.
@@ -127,7 +148,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, Error> {
-        encode(&self.tokenizer, text)
+        Ok(self.text.encode(text)?)
     }
 
     /// The text of some tokens, special ones left out.
@@ -135,7 +156,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn decode(&self, ids: &[TokenId]) -> Result<String, Error> {
-        decode(&self.tokenizer, &self.vocabulary, ids)
+        Ok(self.text.decode(ids)?)
     }
 
     /// The `beam` likeliest answer lengths of each prompt, likeliest first, for [`Pipeline::generate`].
@@ -144,9 +165,9 @@ impl Pipeline {
     /// [`Error::NoLengthHead`]; [`Error::Tokenizer`], naming the prompt; and as
     /// [`predict_lengths`](crate::length::predict_lengths).
     pub fn predict_lengths(&self, prompts: &[&str], beam: usize) -> Result<Vec<Vec<usize>>, Error> {
-        let head = self.length_head.as_ref().ok_or(Error::NoLengthHead)?;
+        let (encoder, head) = self.lengths().ok_or(Error::NoLengthHead)?;
         let prompts = self.encode_all(prompts)?;
-        crate::length::predict_lengths(&self.model, head, &prompts, &self.vocabulary, beam)
+        crate::length::predict_lengths(encoder, head, &prompts, self.text.vocabulary(), beam)
     }
 
     /// Answers each prompt in `steps` steps of `strategy`: all the lengths of a prompt are tried, and the
@@ -168,8 +189,9 @@ impl Pipeline {
         }
         let prompts = self.encode_all(prompts)?;
         self.check_lengths(&prompts, lengths)?;
-        let (canvas, candidates) = length::expand(&prompts, lengths, &self.vocabulary)?;
-        let reverse = reverse(&self.model, strategy, canvas, uniform(steps), seed).with_max_rows(MAX_ROWS);
+        let (canvas, candidates) = length::expand(&prompts, lengths, self.text.vocabulary())?;
+        let network = self.denoiser();
+        let reverse = reverse(&network, strategy, canvas, uniform(steps), seed).with_max_rows(MAX_ROWS);
         let canvas = reverse.finish()?;
         let best = candidates.best(&canvas)?;
         best.into_iter()
@@ -189,7 +211,7 @@ impl Pipeline {
     }
 
     fn check_lengths(&self, prompts: &[Vec<TokenId>], lengths: &[Vec<usize>]) -> Result<(), Error> {
-        let most = self.model.config().max_len();
+        let most = self.model.max_len().unwrap_or(usize::MAX);
         for (index, (prompt, lengths)) in prompts.iter().zip(lengths).enumerate() {
             let got = prompt.len().saturating_add(*lengths.iter().max().unwrap_or(&0)).saturating_add(2);
             if got > most {
@@ -200,25 +222,20 @@ impl Pipeline {
     }
 }
 
-pub(crate) fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<TokenId>, Error> {
-    let failed = |reason: tokenizers::Error| Error::Tokenizer { index: 0, reason: reason.to_string() };
-    Ok(tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
-}
-
-pub(crate) fn decode(
-    tokenizer: &Tokenizer,
-    vocabulary: &Vocabulary,
-    ids: &[TokenId],
-) -> Result<String, Error> {
-    let text: Vec<TokenId> = ids.iter().copied().filter(|&id| !vocabulary.is_special(id)).collect();
-    let failed = |reason: tokenizers::Error| Error::Tokenizer { index: 0, reason: reason.to_string() };
-    tokenizer.decode(&text, false).map_err(failed)
-}
-
 /// For `map_err`: says which text the tokenizer refused.
 fn naming(index: usize) -> impl FnOnce(Error) -> Error {
     move |error| match error {
         Error::Tokenizer { reason, .. } => Error::Tokenizer { index, reason },
         other => other,
+    }
+}
+
+impl From<text::Error> for Error {
+    fn from(error: text::Error) -> Self {
+        match error {
+            text::Error::Models(error) => Self::Models(error),
+            text::Error::Tokenizer { reason } => Self::Tokenizer { index: 0, reason },
+            other @ text::Error::Map { .. } => Self::Text(other),
+        }
     }
 }

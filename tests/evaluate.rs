@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dlm::core::{Denoiser, DenoiserInput, TokenId, Vocabulary};
 use dlm::evaluate::{Error, Report, Subject, Table, Task, evaluate};
 use dlm::pipeline::Pipeline;
+use dlm::text::Text;
 use dlm::train::metrics::error_rate;
 use tokenizers::Tokenizer;
 
@@ -51,6 +52,14 @@ fn tokenizer() -> Tokenizer {
     .to_string()
     .parse()
     .unwrap()
+}
+
+fn subject(pipeline: &Pipeline) -> Subject<'_> {
+    Subject::new(&pipeline.model, &pipeline.text).with_lengths(pipeline.lengths())
+}
+
+fn words() -> Text {
+    Text::new(tokenizer(), Some(WORDS.len()), None).unwrap()
 }
 
 fn vocabulary() -> Vocabulary {
@@ -117,7 +126,7 @@ impl Denoiser for Flat {
 }
 
 fn run(model: &dyn Denoiser, task: &Task) -> Result<Report, Error> {
-    evaluate(&Subject::new(model, &tokenizer(), vocabulary()), task, |_, _| ())
+    evaluate(&Subject::new(model, &words()), task, |_, _| ())
 }
 
 fn answers(report: &Report) -> Vec<&str> {
@@ -206,8 +215,8 @@ fn the_exact_network_writes_its_likeliest_answer_and_the_report_says_what_it_cos
     "#;
     let mut seen = Vec::new();
     let task = folder.task(text).unwrap();
-    let tokenizer = tokenizer();
-    let subject = Subject::new(&Exact, &tokenizer, vocabulary());
+    let words = words();
+    let subject = Subject::new(&Exact, &words);
     let report = evaluate(&subject, &task, |done, of| seen.push((done, of))).unwrap();
     assert_eq!(seen, [(3, 8), (6, 8), (8, 8)]);
     // The first word by its marginal: a for the north (0.40), b for the south (0.50).
@@ -260,8 +269,7 @@ fn scores_of_a_real_network_are_those_of_the_written_outputs_whatever_the_batch(
         )
     };
     let (pipeline, _) = Pipeline::load("assets/g2p-mlm", &Device::default()).unwrap();
-    let run =
-        |rows| evaluate(&Subject::from(&pipeline), &folder.task(&text(rows)).unwrap(), |_, _| ()).unwrap();
+    let run = |rows| evaluate(&subject(&pipeline), &folder.task(&text(rows)).unwrap(), |_, _| ()).unwrap();
     let report = run(64);
     assert_eq!(report.outputs, run(1).outputs);
     assert_eq!(report.outputs, run(2).outputs);
@@ -472,7 +480,7 @@ fn the_committed_network_pronounces_the_committed_task() {
     let mut task = Task::read("tasks/g2p.toml").unwrap();
     task.limit = Some(25);
     let (pipeline, _) = Pipeline::load("assets/g2p", &Device::default()).unwrap();
-    let report = evaluate(&Subject::from(&pipeline), &task, |_, _| ()).unwrap();
+    let report = evaluate(&subject(&pipeline), &task, |_, _| ()).unwrap();
     assert_eq!((report.cases, report.skipped), (25, 0));
     let rate = report.scores[0].value.unwrap();
     assert!(rate < 0.3, "{rate}");

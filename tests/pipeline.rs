@@ -19,7 +19,7 @@ fn an_answer_is_what_the_loop_writes_and_the_surest_length_wins() {
     for (prompt, (lengths, answer)) in prompts.iter().zip(lengths.iter().zip(&answers)) {
         let ids = pipeline.encode(prompt).unwrap();
         let alone = |length: usize| {
-            let canvas = Canvas::prompted(&[&ids], &[length], &pipeline.vocabulary).unwrap();
+            let canvas = Canvas::prompted(&[&ids], &[length], pipeline.text.vocabulary()).unwrap();
             let canvas = reverse(&pipeline.model, &Route::paper(), canvas, uniform(4), 7).finish().unwrap();
             (canvas.mean_score(0).unwrap(), canvas.response(0))
         };
@@ -27,8 +27,7 @@ fn an_answer_is_what_the_loop_writes_and_the_surest_length_wins() {
             lengths.iter().map(|&length| alone(length)).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
         assert_eq!(answer.ids, response);
         assert!((answer.score - score).abs() < 1e-5, "{} is not {score}", answer.score);
-        let words: Vec<String> =
-            response.iter().map(|&id| pipeline.tokenizer.id_to_token(id).unwrap()).collect();
+        let words: Vec<String> = response.iter().map(|&id| pipeline.text.token(id).unwrap()).collect();
         let words: Vec<&str> =
             words.iter().map(String::as_str).filter(|word| !word.starts_with('[')).collect();
         assert_eq!(answer.text, words.join(" "));

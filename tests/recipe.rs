@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::tensor::Device;
 use dlm::pipeline::Pipeline;
 use dlm::recipe::{FileSection, FormChoice, NewModel, NoiseChoice, Recipe, Stage, View};
+use dlm::sampling::Route;
 use dlm::train::{Guard, MetricsFile, Muon, Sample, StepLog};
 
 /// A new folder that vanishes at the end.
@@ -398,6 +399,14 @@ fn a_network_of_next_tokens_becomes_a_diffusion_model() {
     let learnt = losses(&adapted);
     assert!(learnt.len() == 3 && learnt[2] < learnt[0], "{learnt:?}");
     assert_eq!(adapted.answerer(&done.text).view, View::Shifted);
+    // The folder remembers how it is asked, so that a pipeline answers as the recipe does.
+    let (pipeline, _) = Pipeline::load(adapted.out.join("model"), &device).unwrap();
+    assert_eq!(pipeline.view, View::Shifted);
+    let prompt = done.text.encode("ab").unwrap();
+    let by_recipe = adapted.answerer(&done.text).answer(&done.encoder, &[prompt], &[vec![2]]).unwrap();
+    let steps = adapted.validate.steps;
+    let by_folder = pipeline.generate(&["ab"], &[vec![2]], &Route::paper(), steps, 0).unwrap();
+    assert_eq!(by_folder[0].text, by_recipe[0]);
 }
 
 #[test]
@@ -421,6 +430,12 @@ fn a_trimmed_network_gets_a_length_head() {
     for file in ["length_head.safetensors", "length_head.json", "id_map.json", "model.safetensors"] {
         assert!(head.out.join("model").join(file).is_file(), "{file}");
     }
+    let (pipeline, _) = Pipeline::load(head.out.join("model"), &device).unwrap();
+    let ids = pipeline.encode("cab").unwrap();
+    assert_eq!(ids, done.text.encode("cab").unwrap());
+    assert!(ids.iter().all(|&id| (id as usize) < map.len()));
+    assert_eq!(pipeline.decode(&ids).unwrap(), "c a b");
+    assert_eq!(pipeline.predict_lengths(&["cab"], 2).unwrap()[0].len(), 2);
     let scored = MetricsFile::read(head.out.join("log.jsonl")).unwrap().pop().unwrap().validation;
     assert_eq!(scored.keys().collect::<Vec<_>>(), ["length_error", "length_exact"]);
 }

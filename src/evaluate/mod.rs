@@ -15,12 +15,11 @@ mod task_file;
 
 use std::time::Instant;
 
-use tokenizers::Tokenizer;
-
 use crate::core::{Denoiser, TokenId, Vocabulary};
 use crate::models::{Encoder, LengthHead};
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline;
 use crate::sampling::wrap::Counted;
+use crate::text::Text;
 
 pub use self::error::Error;
 pub use self::metric::Metric;
@@ -35,15 +34,22 @@ use self::report::Cost;
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
     model: &'a dyn Denoiser,
-    tokenizer: &'a Tokenizer,
+    text: &'a Text,
     vocabulary: Vocabulary,
     lengths: Option<(&'a Encoder, &'a LengthHead)>,
 }
 
 impl<'a> Subject<'a> {
-    /// Any network with a tokenizer of its vocabulary.
-    pub fn new(model: &'a dyn Denoiser, tokenizer: &'a Tokenizer, vocabulary: Vocabulary) -> Self {
-        Self { model, tokenizer, vocabulary, lengths: None }
+    /// Any network with a tokenizer of its vocabulary. Of a [`Pipeline`](crate::pipeline::Pipeline), its
+    /// [`denoiser`](crate::pipeline::Pipeline::denoiser).
+    pub fn new(model: &'a dyn Denoiser, text: &'a Text) -> Self {
+        Self { model, text, vocabulary: *text.vocabulary(), lengths: None }
+    }
+
+    /// Guesses lengths with a head and the network whose features it reads.
+    #[must_use]
+    pub fn with_lengths(self, lengths: Option<(&'a Encoder, &'a LengthHead)>) -> Self {
+        Self { lengths, ..self }
     }
 
     /// Asks another network, for instance the same one behind
@@ -54,11 +60,11 @@ impl<'a> Subject<'a> {
     }
 
     fn encode(&self, text: &str) -> Result<Vec<TokenId>, pipeline::Error> {
-        pipeline::encode(self.tokenizer, text)
+        Ok(self.text.encode(text)?)
     }
 
     fn decode(&self, ids: &[TokenId]) -> Result<String, pipeline::Error> {
-        pipeline::decode(self.tokenizer, &self.vocabulary, ids)
+        Ok(self.text.decode(ids)?)
     }
 
     fn predict_lengths(
@@ -69,13 +75,6 @@ impl<'a> Subject<'a> {
         let (backbone, head) = self.lengths.ok_or(pipeline::Error::NoLengthHead)?;
         let prompts: Vec<Vec<TokenId>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
         crate::length::predict_lengths(backbone, head, &prompts, &self.vocabulary, beam)
-    }
-}
-
-impl<'a> From<&'a Pipeline> for Subject<'a> {
-    fn from(pipeline: &'a Pipeline) -> Self {
-        let lengths = pipeline.length_head.as_ref().map(|head| (&pipeline.model, head));
-        Self { lengths, ..Self::new(&pipeline.model, &pipeline.tokenizer, pipeline.vocabulary) }
     }
 }
 
@@ -95,7 +94,9 @@ impl<'a> From<&'a Pipeline> for Subject<'a> {
 /// use dlm::pipeline::Pipeline;
 /// let (pipeline, _) = Pipeline::load("assets/g2p", &Device::default())?;
 /// let task = Task::read("tasks/g2p.toml")?;
-/// let report = evaluate(&Subject::from(&pipeline), &task, |done, of| eprintln!("{done} of {of}"))?;
+/// let network = pipeline.denoiser();
+/// let subject = Subject::new(&network, &pipeline.text).with_lengths(pipeline.lengths());
+/// let report = evaluate(&subject, &task, |done, of| eprintln!("{done} of {of}"))?;
 /// println!("{}", Table(&[report]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::choices::LengthChoice;
-use super::{Error, Text};
-use crate::core::view::{Shifted, next_token};
+use super::{Error, Text, View};
 use crate::core::{Denoiser, TokenId};
 use crate::models::Encoder;
 use crate::sampling::strategy::LeftToRight;
@@ -14,17 +13,6 @@ use crate::train::data::Example;
 
 /// Prompts of one pass.
 const AT_ONCE: usize = 50;
-
-/// Which position a network answers about, and what it sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum View {
-    /// The one that it is asked about; all.
-    Denoiser,
-    /// The next one; all. See [`Shifted`].
-    Shifted,
-    /// The next one; none that comes after. See [`next_token`].
-    NextToken,
-}
 
 /// Lets a network answer: with the paper's decoder, or from left to right if it predicts the next token.
 pub struct Answerer<'a> {
@@ -49,12 +37,7 @@ impl Answerer<'_> {
         prompts: &[P],
         lengths: &[Vec<usize>],
     ) -> Result<Vec<String>, Error> {
-        let network = Threads::new(model, self.threads);
-        match self.view {
-            View::Denoiser => self.decode(&network, prompts, lengths),
-            View::Shifted => self.decode(&Shifted(network), prompts, lengths),
-            View::NextToken => self.decode(&next_token(network), prompts, lengths),
-        }
+        self.decode(&*self.view.of(Threads::new(model, self.threads)), prompts, lengths)
     }
 
     fn decode<P: AsRef<[TokenId]>>(

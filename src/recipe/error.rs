@@ -77,12 +77,9 @@ pub enum Error {
     /// Data that make no batch.
     #[error(transparent)]
     Core(#[from] dlm_core::Error),
-    /// The tokenizer refused a text or some ids.
-    #[error("the tokenizer failed: {reason}")]
-    Tokenizer {
-        /// What it said.
-        reason: String,
-    },
+    /// Text and ids could not be turned into each other.
+    #[error(transparent)]
+    Text(#[from] crate::text::Error),
     /// A plot could not be drawn.
     #[error("cannot draw {}: {reason}", path.display())]
     Plot {

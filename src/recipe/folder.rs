@@ -9,9 +9,9 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::run::METRIC;
-use super::text::ID_MAP;
 use super::{Done, Error, Plan, Recipe, Stage, plots};
 use crate::models::Checkpoint;
+use crate::text::ID_MAP;
 use crate::train::{MetricsFile, Summary};
 
 /// The burn that this crate is built with; a test compares it with the manifest.
@@ -75,10 +75,11 @@ pub(super) fn save(recipe: &Recipe, done: &Done) -> Result<(), Error> {
             fs::remove_dir_all(folder).map_err(Error::io("remove", folder))?;
         }
     }
-    Checkpoint::write(&done.encoder, &new, Some(text.path()))?;
+    Checkpoint::write(&done.encoder, &new, text.path())?;
     if let Some(map) = text.map() {
         map.save(new.join(ID_MAP))?;
     }
+    recipe.view().write(&new)?;
     if let Some(head) = &done.head {
         head.write(&new)?;
     }
@@ -146,19 +147,18 @@ fn card(recipe: &Recipe, plan: &Plan, summary: &Summary, scores: &[(&String, &f6
 fn loading(recipe: &Recipe) -> String {
     let folder = recipe.out.join("model");
     let folder = folder.display();
-    if recipe.model.trim {
-        return format!(
-            "`{folder}` is a Hugging Face folder whose vocabulary was trimmed: `id_map.json` leads from the ids of \
-             `tokenizer.json` to those of the network. A recipe with `model.folder = \"{folder}\"` reads it."
-        );
-    }
+    let map = if recipe.model.trim {
+        " Its vocabulary was trimmed: `id_map.json` leads from the ids of `tokenizer.json` to those of the network."
+    } else {
+        ""
+    };
     let head = if recipe.stage == Stage::Length {
         " The head is in `length_head.safetensors`, its sizes in `length_head.json`."
     } else {
         ""
     };
     format!(
-        "`{folder}` is a Hugging Face folder, which Python's transformers read too.{head}\n\n```rust,ignore\n\
+        "`{folder}` is a Hugging Face folder, which Python's transformers read too.{map}{head}\n\n```rust,ignore\n\
          let (pipeline, report) = dlm::pipeline::Pipeline::load(\"{folder}\", &device)?;\n```"
     )
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use super::choices::{MissingChoice, Stage};
 use super::source::FileRecords;
-use super::text::{ID_MAP, Text};
 use super::{Error, NoiseChoice, Recipe};
 use crate::core::{Sequence, TokenId, Vocabulary};
-use crate::models::{Checkpoint, EncoderConfig, IdMap, Missing};
+use crate::models::{Checkpoint, EncoderConfig, Missing};
+use crate::text::{self, Text};
 use crate::train::data::{Example, Limit, Mixture, Record, Source, sequences, tokenise};
 use crate::train::{BatchSize, BatchSource, Batches, Foreign};
 
@@ -79,8 +79,7 @@ impl Recipe {
         let config = EncoderConfig::from_json(&checkpoint.config()?)?;
         let folder = checkpoint.folder();
         let path = self.model.tokenizer.clone().unwrap_or_else(|| folder.join("tokenizer.json"));
-        let map = folder.join(ID_MAP);
-        let map = if map.is_file() { Some(IdMap::load(map)?) } else { None };
+        let map = text::id_map(folder)?;
         if map.is_some() && self.model.trim {
             let expected = "false for a folder that is trimmed already".to_owned();
             return Err(Error::OutOfRange { field: "model.trim", expected, got: "true".to_owned() });

@@ -32,13 +32,14 @@ mod run;
 mod sections;
 mod settings;
 mod source;
-mod text;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use answer::{Answerer, View};
+pub use crate::text::Text;
+pub use crate::view::View;
+pub use answer::Answerer;
 pub use choices::{
     BrokenChoice, CorruptionChoice, CutChoice, DecayChoice, FormChoice, FormatChoice, LengthChoice,
     MetricChoice, MissingChoice, NoiseChoice, Stage, TakeChoice, WarmupChoice, WeightingChoice,
@@ -52,7 +53,6 @@ pub use sections::{
     ModelSection, NewModel, TrainSection, ValidateSection,
 };
 pub use source::FileRecords;
-pub use text::Text;
 
 /// A training run as data.
 ///

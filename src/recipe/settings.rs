@@ -2,11 +2,12 @@
 
 use std::num::NonZero;
 
-use super::answer::{Answerer, View};
+use super::answer::Answerer;
 use super::choices::{CutChoice, DecayChoice, Stage, WarmupChoice};
 use super::{NoiseChoice, Recipe, Text};
 use crate::train::data::Cut;
 use crate::train::{AdamW, BatchSize, Decay, LrSchedule, TrainConfig, Warmup};
+use crate::view::View;
 
 /// Tokens of a batch, where a recipe names no size.
 const TOKENS: usize = 4096;

@@ -71,6 +71,7 @@ def make(out, model, vocab, pad, seed, forward, gradients, full=14, extra=(), so
     redraw(model, rng, scale)
     out.mkdir(parents=True, exist_ok=True)
     (save or (lambda m, o: m.save_pretrained(o)))(model, out)
+    (out / "generation_config.json").unlink(missing_ok=True)
     exact = copy.deepcopy(model).double()
     special = special or {}
     rows = [row(vocab, n, rng, **special) for n in LENGTHS]

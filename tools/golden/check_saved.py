@@ -1,11 +1,11 @@
 """Checks that what this project saves, Python's transformers loads, with the same logits.
 
-tests/golden_encoder.rs writes the tiny encoders back as folders. This script loads each with
-AutoModelForMaskedLM and compares its logits with the golden ones.
+tests/golden_encoder.rs and tests/golden_backbones.rs write tiny networks back as folders. This script loads each
+with AutoModelForMaskedLM or AutoModelForCausalLM and compares its logits with the golden ones.
 
     pip install -r tools/golden/requirements.txt
-    cargo test --test golden_encoder
-    python3 tools/golden/check_saved.py target/tmp tests/fixtures/encoder
+    cargo test --test golden_encoder --test golden_backbones
+    python3 tools/golden/check_saved.py target/tmp tests/fixtures
 """
 
 import pathlib
@@ -18,22 +18,35 @@ import transformers
 TOLERANCE = 1e-4
 
 
+def loaded(auto, folder):
+    model, info = auto.from_pretrained(folder, output_loading_info=True)
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
+        assert not info[kind], (folder, kind, info[kind])
+    return model.eval()
+
+
+def check(family, auto, saved, fixture, case, mask):
+    model, original = loaded(auto, saved), auto.from_pretrained(fixture).eval()
+    assert type(model) is type(original), (type(model), type(original))
+    golden = safetensors.torch.load_file(fixture / "golden.safetensors")
+    ids = golden[f"{case}input_ids"]
+    seen = golden.get(f"{case}attention_mask", torch.ones_like(ids))
+    with torch.no_grad():
+        logits, theirs = (m(input_ids=ids, attention_mask=seen if mask else None).logits for m in (model, original))
+    assert torch.equal(logits, theirs), f"{family}: not the weights that were loaded"
+    gap = (logits - golden[f"{case}logits"])[seen.bool()].abs().max().item()
+    assert gap <= TOLERANCE, (family, gap)
+    print(f"{family}: the original's logits bit for bit; largest difference from the golden ones {gap:.1e}")
+
+
 def main(saved, fixtures):
     for family in ("bert", "roberta", "xlmr"):
-        model, info = transformers.AutoModelForMaskedLM.from_pretrained(saved / family, output_loading_info=True)
-        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
-            assert not info[kind], (family, kind, info[kind])
-        original = transformers.AutoModelForMaskedLM.from_pretrained(fixtures / family)
-        assert type(model) is type(original), (type(model), type(original))
-        golden = safetensors.torch.load_file(fixtures / family / "golden.safetensors")
-        inputs = dict(input_ids=golden["input_ids"], attention_mask=golden["attention_mask"])
-        with torch.no_grad():
-            logits, theirs = model.eval()(**inputs).logits, original.eval()(**inputs).logits
-        assert torch.equal(logits, theirs), f"{family}: not the weights that were loaded"
-        seen = golden["attention_mask"].bool()
-        gap = (logits - golden["logits"])[seen].abs().max().item()
-        assert gap <= TOLERANCE, (family, gap)
-        print(f"{family}: the original's logits bit for bit; largest difference from the golden ones {gap:.1e}")
+        auto = transformers.AutoModelForMaskedLM
+        check(family, auto, saved / family, fixtures / "encoder" / family, "", mask=True)
+    for family in ("llama", "llama-biased", "mistral", "qwen2", "qwen3", "gpt2"):
+        folder, auto = f"backbones/{family}", transformers.AutoModelForCausalLM
+        # Upstream's classes look back only, as in the golden case of this name.
+        check(family, auto, saved / "backbones" / folder, fixtures / folder, "causal.", mask=False)
 
 
 if __name__ == "__main__":

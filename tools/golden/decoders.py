@@ -4,7 +4,8 @@ Tiny random networks, saved as upstream saves them, beside golden.safetensors: s
 Qwen2, Qwen3 and GPT-2 are transformers' own classes, made to look in both directions by a 4-D float attention mask
 (whether they do is asserted). Dream, SDAR and LLaDA are code that their folders carry: the same mathematics as Qwen2,
 Qwen3 and Llama under other names, so those classes answer for them, with keys and configuration renamed. LLaDA2 has
-no class here: `Llada2` below is written from its formulas, every expert asked about every token.
+no class here: `Llada2` below is written from its formulas, every expert asked about every token, and compared with
+transformers' GLM-4 MoE, which comes from other hands and has the same mathematics.
 
     python tools/golden/decoders.py tests/fixtures/backbones
 """
@@ -18,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import (
-    GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
+    Glm4MoeConfig, Glm4MoeForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
     Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 
-from backbone import block_mask, make, renamed
+from backbone import block_mask, make, redraw, renamed
 
 VOCAB, PAD = 40, 1
 SIZES = {"vocab_size": VOCAB, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
@@ -39,8 +40,9 @@ def seen(mask, block=None):
 
 def upstream(model, ids, mask, block=None):
     """Positions count on over padding, which stands behind the text and is not looked at."""
-    hidden = torch.zeros(len(ids), 1, *seen(mask, block).shape[1:], dtype=torch.float64)
-    hidden.masked_fill_(~seen(mask, block)[:, None], torch.finfo(torch.float64).min)
+    dtype = model.get_output_embeddings().weight.dtype
+    hidden = torch.zeros(len(ids), 1, *seen(mask, block).shape[1:], dtype=dtype)
+    hidden.masked_fill_(~seen(mask, block)[:, None], torch.finfo(dtype).min)
     return model(input_ids=ids, attention_mask=hidden).logits
 
 
@@ -266,6 +268,33 @@ class Llada2(nn.Module):
         return self.lm_head(self.model.norm(x))
 
 
+def assert_like_glm(c):
+    """LLaDA2 and GLM-4 MoE, with the same weights, give the same logits."""
+    glm = Glm4MoeForCausalLM(Glm4MoeConfig(
+        **{key: value for key, value in c.items() if key not in ("model_type", "architectures")}, attention_bias=True,
+        n_routed_experts=c["num_experts"], n_shared_experts=c["num_shared_experts"], attn_implementation="eager"))
+    ours = Llada2(c)
+    redraw(ours, torch.Generator().manual_seed(7))
+    widths = [c[key] * c["head_dim"] for key in ("num_attention_heads", "num_key_value_heads", "num_key_value_heads")]
+    pairs = [("word_embeddings", "embed_tokens"), ("attention.query_layernorm", "self_attn.q_norm"),
+             ("attention.key_layernorm", "self_attn.k_norm"), ("attention.dense", "self_attn.o_proj"),
+             ("gate.expert_bias", "gate.e_score_correction_bias")]
+    weights = {}
+    for key, value in ours.state_dict().items():
+        if "query_key_value" in key:
+            for name, part in zip("qkv", value.split(widths)):
+                weights[key.replace("attention.query_key_value", f"self_attn.{name}_proj")] = part
+        else:
+            weights[renamed(key, pairs)] = value
+    glm.load_state_dict(weights)
+    ids = torch.randint(5, VOCAB, (3, 12), generator=torch.Generator().manual_seed(8))
+    mask = torch.ones_like(ids)
+    for block in (None, 1, 4):
+        with torch.no_grad():
+            gap = ours(ids, seen(mask, block)) - upstream(glm.eval(), ids, mask, block)
+        assert gap.abs().max() < 1e-5, gap.abs().max()
+
+
 def llada2(out):
     c = {"model_type": "llada2_moe", "architectures": ["LLaDA2MoeModelLM"], "vocab_size": VOCAB, "hidden_size": 16,
          "intermediate_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
@@ -274,6 +303,8 @@ def llada2(out):
          "num_experts": 8, "num_shared_experts": 2, "num_experts_per_tok": 3, "n_group": 4, "topk_group": 2,
          "routed_scaling_factor": 2.5, "moe_intermediate_size": 4, "first_k_dense_replace": 1, "score_function": "sigmoid",
          "norm_topk_prob": True, "attention_dropout": 0.0, "tie_word_embeddings": False, "pad_token_id": PAD}
+
+    assert_like_glm(c)
 
     def save(model, folder):
         weights = {key: value.contiguous() for key, value in model.state_dict().items()}

@@ -69,6 +69,9 @@ pub struct DenoiserInput<'a> {
     /// To which document of its row each position belongs, `[B, L]`; `None` if a row is one document.
     /// Positions of different documents do not see each other, and each document counts from its start.
     pub documents: Option<&'a [u32]>,
+    /// The place of each position in its text, `[B, L]`, from 0; `None` if each document counts its tokens in
+    /// order.
+    pub positions: Option<&'a [usize]>,
     /// The N flat positions (`row · L + position`) whose logits are wanted, in the order of the answer.
     pub at: &'a [usize],
 }
@@ -80,7 +83,9 @@ impl<'a> DenoiserInput<'a> {
     /// If `ids` is not `shape[0] · shape[1]` long.
     pub fn new(ids: &'a [TokenId], shape: [usize; 2], at: &'a [usize]) -> Self {
         assert_eq!(ids.len(), shape[0] * shape[1], "ids of shape {shape:?}");
-        Self { ids, shape, pad: None, times: &[], attention: Attention::Full, documents: None, at }
+        let (pad, times, attention, documents, positions) =
+            (None, [].as_slice(), Attention::Full, None, None);
+        Self { ids, shape, pad, times, attention, documents, positions, at }
     }
 
     /// Hides the positions where `pad` is true.
@@ -119,6 +124,16 @@ impl<'a> DenoiserInput<'a> {
         Self { documents: Some(documents), ..self }
     }
 
+    /// Says where in its text each position stands, for rows that hold a text more than once.
+    ///
+    /// # Panics
+    /// If there is not one place for each id.
+    #[must_use]
+    pub fn with_positions(self, positions: &'a [usize]) -> Self {
+        assert_eq!(positions.len(), self.ids.len(), "places of shape {:?}", self.shape);
+        Self { positions: Some(positions), ..self }
+    }
+
     /// The input with other positions asked.
     #[must_use]
     pub fn asking<'b>(&self, at: &'b [usize]) -> DenoiserInput<'b>
@@ -146,7 +161,7 @@ impl<'a> DenoiserInput<'a> {
     /// If there are no such rows.
     #[must_use]
     pub fn rows(&self, rows: Range<usize>, at: &'a [usize]) -> Self {
-        let Self { ids, shape: [_, len], pad, times, attention, documents, at: _ } = *self;
+        let Self { ids, shape: [_, len], pad, times, attention, documents, positions, at: _ } = *self;
         let flat = rows.start * len..rows.end * len;
         Self {
             ids: &ids[flat.clone()],
@@ -154,7 +169,8 @@ impl<'a> DenoiserInput<'a> {
             pad: pad.map(|pad| &pad[flat.clone()]),
             times: if times.is_empty() { times } else { &times[rows.clone()] },
             attention: attention.rows(rows),
-            documents: documents.map(|documents| &documents[flat]),
+            documents: documents.map(|documents| &documents[flat.clone()]),
+            positions: positions.map(|positions| &positions[flat]),
             at,
         }
     }
@@ -190,6 +206,9 @@ impl<'a> DenoiserInput<'a> {
 
     /// Tokens of the longest document of a row, padding not counted.
     fn longest_document(&self, row: Range<usize>) -> usize {
+        if let Some(positions) = self.positions {
+            return positions[row].iter().max().map_or(0, |last| last + 1);
+        }
         let (mut longest, mut tokens, mut current) = (0, 0, None);
         for flat in row {
             let document = self.documents.map(|documents| documents[flat]);

@@ -80,6 +80,24 @@ pub enum Error {
         /// Which row.
         row: usize,
     },
+    /// Noise stands where a token must stay as it is: context or padding.
+    #[error("row {row}, position {position}: a token that must stay became noise")]
+    NotMaskable {
+        /// Which row.
+        row: usize,
+        /// Position in the row.
+        position: usize,
+    },
+    /// A token became what the prior never makes of it.
+    #[error("row {row}, position {position}: noise is never the token {id}")]
+    NotNoise {
+        /// Which row.
+        row: usize,
+        /// Position in the row.
+        position: usize,
+        /// What stands there.
+        id: TokenId,
+    },
     /// A logit is NaN or +∞, or every word of a position is impossible.
     #[error("row {row}, position {position}: the network's logits are not finite")]
     NonFinite {
@@ -87,6 +105,14 @@ pub enum Error {
         row: usize,
         /// Position in the row.
         position: usize,
+    },
+    /// Two parts of a process that do not go together.
+    #[error("{what} does not go with {with}")]
+    Incompatible {
+        /// One part.
+        what: &'static str,
+        /// The other.
+        with: &'static str,
     },
     /// A batch needs at least one row with at least one token.
     #[error("{what} is empty")]

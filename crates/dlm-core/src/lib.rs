@@ -16,7 +16,7 @@ pub mod view;
 
 pub use denoiser::{Attention, Decoder, Denoiser, DenoiserInput, Factored};
 pub use error::Error;
-pub use forward::{Forward, Noised};
+pub use forward::{BlockQuestion, Blocks, Forward, Noised};
 pub use likelihood::{Estimator, Likelihood};
 pub use prior::Prior;
 pub use rng::{CounterRng, Purpose, RowRng};

@@ -31,6 +31,12 @@ pub enum Purpose {
     Shots = 9,
     /// Which pairs of positions attention connects while it is opened.
     Attention = 10,
+    /// Which token noise becomes.
+    NoiseToken = 11,
+    /// When: the draw that all rows of a batch share.
+    SharedTime = 12,
+    /// Initial values of new parameters.
+    Weights = 13,
 }
 
 /// A seed and a step: the part of an address that a whole batch shares.

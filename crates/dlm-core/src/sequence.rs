@@ -86,6 +86,25 @@ impl Sequence {
         Self { ids, maskable, key: None }
     }
 
+    /// The sequence whose tokens of some kind must stay, such as special words: RDM's models of noise that is
+    /// words never noise BOS, EOS or padding.
+    ///
+    /// # Example
+    /// ```
+    /// use dlm_core::sequence::{Sequence, Vocabulary};
+    /// let vocabulary = Vocabulary::new(10, 0, 1, 2, 9)?;
+    /// let row = Sequence::prompt_response(&[5], &[7], &vocabulary).fixing(|id| vocabulary.is_special(id));
+    /// assert_eq!(row.maskable(), [false, false, true, false]);
+    /// # Ok::<(), dlm_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn fixing(mut self, stays: impl Fn(TokenId) -> bool) -> Self {
+        for (maskable, &id) in self.maskable.iter_mut().zip(&self.ids) {
+            *maskable = *maskable && !stays(id);
+        }
+        self
+    }
+
     /// Names the row's random draws, for instance by its index in the data set, so that they do not
     /// depend on the batch it lands in. Without a key the row's place in the batch is used.
     #[must_use]

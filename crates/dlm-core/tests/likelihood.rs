@@ -4,8 +4,12 @@
 #![allow(clippy::float_cmp, reason = "these numbers are exact")]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dlm_core::likelihood::{MOST_ANY_ORDER, any_order};
-use dlm_core::{Denoiser, DenoiserInput, Error, Estimator, Likelihood, Sequence, TokenId, Vocabulary};
+use dlm_core::likelihood::{MOST_ANY_ORDER, any_order, any_order_by_token};
+use dlm_core::prior::{Mixed, Words};
+use dlm_core::schedule::{Cosine, Linear};
+use dlm_core::{
+    Denoiser, DenoiserInput, Error, Estimator, Forward, Likelihood, Prior, Sequence, TokenId, Vocabulary,
+};
 
 const WORDS: [TokenId; 3] = [4, 5, 6];
 const MASK: TokenId = 3;
@@ -192,6 +196,155 @@ fn an_estimate_depends_neither_on_the_batch_nor_on_other_rows() {
 fn rows_add_up_to_a_corpus() {
     let row = |nats, tokens, standard_error| Likelihood { nats, tokens, standard_error };
     assert_eq!([row(1.0, 2, 3.0), row(2.0, 3, 4.0)].into_iter().sum::<Likelihood>(), row(3.0, 5, 5.0));
+}
+
+#[test]
+fn a_text_costs_what_its_parts_cost_one_after_the_other() {
+    let model = Exact::new(4);
+    let exact = |maskable: [bool; 4]| {
+        let row = Sequence::new(vec![4, 6, 5, 5], maskable.to_vec()).unwrap();
+        any_order(&model, &[row], &vocabulary(), 64).unwrap()[0].nats
+    };
+    // An infill between two given sides, and each of its tokens given the other.
+    let infill = exact([false, true, true, false]);
+    let truth = -(model.mass(&[4, 6, 5, 5]) / model.mass(&[4, MASK, MASK, 5])).ln();
+    assert!((infill - truth).abs() < 1e-5, "{infill} {truth}");
+    let given = [model.mass(&[4, 6, MASK, 5]), model.mass(&[4, MASK, 5, 5])];
+    let whole = model.mass(&[4, MASK, MASK, 5]);
+    let row = Sequence::new(vec![4, 6, 5, 5], vec![false, true, true, false]).unwrap();
+    let tokens = any_order_by_token(&model, &[row], &vocabulary(), 64).unwrap().remove(0);
+    // Half of the orders reveal a token first, half second.
+    let first = -0.5 * ((given[0] / whole).ln() + (model.mass(&[4, 6, 5, 5]) / given[1]).ln());
+    assert!((tokens[0].nats - first).abs() < 1e-5 && tokens[0].position == 1, "{tokens:?} {first}");
+    assert!((tokens[0].nats + tokens[1].nats - infill).abs() < 1e-9 && tokens[1].position == 2);
+    // The whole text is the prompt, and then the response to it.
+    let all = exact([true; 4]);
+    let response = exact([false, false, true, true]);
+    let prompt = -(model.mass(&[4, 6, MASK, MASK])).ln();
+    assert!((all - response - prompt).abs() < 1e-5, "{all} {response} {prompt}");
+}
+
+#[test]
+fn the_parts_of_the_tokens_sum_to_the_estimate() {
+    let rows = [row(&[4, 5, 6, 6], 1), row(&[6, 6, 4, 5], 0)];
+    for estimator in [Estimator::times(40).unwrap(), Estimator::counts(40).unwrap().stratified().antithetic()]
+    {
+        let whole = estimator.estimate(&Inconsistent, &rows, &vocabulary()).unwrap();
+        let tokens = estimator.by_token(&Inconsistent, &rows, &vocabulary()).unwrap();
+        for ((row, whole), tokens) in rows.iter().zip(whole).zip(tokens) {
+            let positions: Vec<usize> = tokens.iter().map(|token| token.position).collect();
+            assert_eq!(positions, (4 - whole.tokens..4).collect::<Vec<_>>());
+            assert!((tokens.iter().map(|token| token.nats).sum::<f64>() - whole.nats).abs() < 1e-9);
+            assert!(tokens.iter().all(|token| token.standard_error > 0.0), "{row:?}");
+        }
+    }
+    let many =
+        Estimator::counts(4000).unwrap().with_max_rows(512).by_token(&Inconsistent, &rows, &vocabulary());
+    let exact = any_order_by_token(&Inconsistent, &rows, &vocabulary(), 64).unwrap();
+    for (many, exact) in many.unwrap().iter().flatten().zip(exact.iter().flatten()) {
+        assert!((many.nats - exact.nats).abs() < 4.0 * many.standard_error, "{many:?} {exact:?}");
+    }
+}
+
+#[test]
+fn antithetic_pairs_are_unbiased_and_vary_less() {
+    let row = [row(&[4, 6, 5, 5], 0)];
+    let truth = any_order(&Inconsistent, &row, &vocabulary(), 64).unwrap()[0];
+    let run = |estimator: Estimator| {
+        estimator.with_max_rows(512).estimate(&Inconsistent, &row, &vocabulary()).unwrap()[0]
+    };
+    let plain = run(Estimator::counts(4000).unwrap());
+    let pairs = run(Estimator::counts(4000).unwrap().antithetic());
+    assert!(within(pairs, truth.nats), "{pairs:?} {truth:?}");
+    assert!(pairs.standard_error < 0.8 * plain.standard_error, "{pairs:?} {plain:?}");
+    let odd = run(Estimator::counts(3).unwrap().antithetic());
+    assert_eq!(odd, run(Estimator::counts(4).unwrap().antithetic()), "pairs are whole");
+}
+
+#[test]
+fn intervals_contain_the_truth_as_often_as_they_say() {
+    let row = [row(&[4, 6, 5, 5], 0)];
+    let truth = any_order(&Inconsistent, &row, &vocabulary(), 64).unwrap()[0];
+    let held = |antithetic: bool| {
+        let holds = |&seed: &u64| {
+            let estimator = Estimator::counts(60).unwrap().with_seed(seed);
+            let estimator = if antithetic { estimator.antithetic() } else { estimator };
+            let estimate = estimator.estimate(&Inconsistent, &row, &vocabulary()).unwrap()[0];
+            let [low, high] = estimate.interval(0.9).unwrap();
+            low <= truth.nats && truth.nats <= high
+        };
+        (0..400).filter(holds).count()
+    };
+    // 360 of 400 are expected, give or take 6.
+    assert!((335..=385).contains(&held(false)), "{}", held(false));
+    assert!((335..=385).contains(&held(true)), "{}", held(true));
+
+    let text = Likelihood { nats: 20.0, tokens: 10, standard_error: 0.5 };
+    let [low, high] = text.bits_per_token_interval(0.95).unwrap();
+    let half = 1.959_964 * text.bits_per_token_error();
+    assert!((high - low - 2.0 * half).abs() < 1e-6 && (text.bits_per_token() - low - half).abs() < 1e-6);
+    let [low, high] = text.perplexity_interval(0.95).unwrap();
+    assert!((low - 1.902_001_8_f64.exp()).abs() < 1e-5 && (high - 2.097_998_2_f64.exp()).abs() < 1e-5);
+    assert!((text.perplexity_error() - 0.05 * 2.0_f64.exp()).abs() < 1e-12);
+    assert_eq!(text.interval(1.0).unwrap_err().to_string(), "level of an interval must be in (0, 1), got 1");
+    assert!(text.perplexity_interval(f64::NAN).is_err());
+}
+
+/// Independent tokens: what the other tokens say changes nothing, so one network is exact under every noise.
+struct Independent;
+
+impl Denoiser for Independent {
+    fn vocab_size(&self) -> usize {
+        V
+    }
+    fn device(&self) -> Device {
+        Device::default()
+    }
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        table(input, |_, position, word| (1 + position as u32 * (word - 3)) as f32)
+    }
+}
+
+#[test]
+fn bounds_under_any_noise_agree_with_the_truth() {
+    let rows = [row(&[4, 6, 5], 0), row(&[5, 6], 1)];
+    let p = |position: u32, word: u32| {
+        f64::from(1 + position * (word - 3)) / (1..4).map(|w| f64::from(1 + position * w)).sum::<f64>()
+    };
+    let truths = [-(p(0, 4) * p(1, 6) * p(2, 5)).ln(), -p(1, 6).ln()];
+    let words = || Words::uniform(&vocabulary()).unwrap();
+    let priors = [
+        Prior::Absorbing { mask: MASK },
+        Prior::Words(words()),
+        Prior::Mixed(Mixed::new(MASK, words(), 0.4).unwrap()),
+    ];
+    let estimator = Estimator::times(3000).unwrap().stratified();
+    for prior in priors {
+        let forward = Forward::new(Cosine, prior.clone());
+        let got = estimator.estimate_under(&forward, &Independent, &rows, &vocabulary()).unwrap();
+        let tokens = estimator.by_token_under(&forward, &Independent, &rows, &vocabulary()).unwrap();
+        for ((got, truth), tokens) in got.iter().zip(truths).zip(&tokens) {
+            assert!((got.nats - truth).abs() < 4.0 * got.standard_error, "{prior:?}: {got:?} {truth}");
+            assert!(got.standard_error < 0.3 && tokens.len() == got.tokens, "{prior:?}: {got:?}");
+            assert!((tokens.iter().map(|token| token.nats).sum::<f64>() - got.nats).abs() < 1e-9);
+        }
+        let few = Estimator::times(20).unwrap().antithetic().with_seed(5);
+        let together = few.estimate_under(&forward, &Independent, &rows, &vocabulary()).unwrap();
+        let apart =
+            few.with_max_rows(1).estimate_under(&forward, &Independent, &rows, &vocabulary()).unwrap();
+        assert!(together.iter().zip(&apart).all(|(a, b)| (a.nats - b.nats).abs() < 1e-6));
+    }
+    let forward = Forward::new(Linear, Prior::Words(words()));
+    let counts = Estimator::counts(9).unwrap();
+    let error = counts.estimate_under(&forward, &Independent, &rows, &vocabulary()).unwrap_err();
+    assert_eq!(error.to_string(), "an estimator of counts does not go with noise by a schedule");
+    let other = Forward::new(Linear, Prior::Words(Words::weighted(&[1.0; 9]).unwrap()));
+    assert!(matches!(
+        estimator.estimate_under(&other, &Independent, &rows, &vocabulary()),
+        Err(Error::Incompatible { .. })
+    ));
+    let fixed = estimator.estimate_under(&forward, &Independent, &[row(&[4, 5], 2)], &vocabulary());
+    assert_eq!(fixed, Err(Error::NothingMaskable { row: 0 }));
 }
 
 #[test]

@@ -99,6 +99,12 @@ pub enum Error {
         /// Flat index of the first such element.
         element: usize,
     },
+    /// An adapter, or a wish for one, that no linear layer of the network answers to.
+    #[error("the network has no linear layer {target}")]
+    NoTarget {
+        /// The upstream name that was sought.
+        target: String,
+    },
     /// A head's scores hold a NaN.
     #[error("the scores of row {row} are not numbers")]
     NotFiniteLogits {

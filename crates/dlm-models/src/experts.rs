@@ -55,28 +55,29 @@ impl Experts {
     /// - `input`: `[N, D]`
     /// - returns: `[N, D]`
     pub(crate) fn forward(&self, input: &Tensor<2>) -> Tensor<2> {
-        let (dtype, device, [tokens, _]) = (input.dtype(), input.device(), input.dims());
-        // In single precision whatever the network's: near ties decide who answers.
+        let (device, [tokens, _]) = (input.device(), input.dims());
+        // Scores and sums in single precision, whatever the network's: near ties decide who answers.
         let router = self.router.val().cast(DType::F32).transpose();
         let scores = sigmoid(input.clone().cast(DType::F32).matmul(router));
         let picked = self.pick(&scores);
-        let weights = self.weights(scores, &picked).cast(dtype);
-        let mut output = match &self.shared {
-            None => Tensor::zeros(input.dims(), (&device, dtype)),
-            Some(shared) => shared.forward(input.clone()),
-        };
-        for (expert, network) in self.each.iter().enumerate() {
-            let asked: Vec<usize> = (0..picked.len()).filter(|&flat| picked[flat] == expert).collect();
-            if asked.is_empty() {
-                continue;
-            }
-            let each = picked.len() / tokens;
+        let each = picked.len() / tokens;
+        let weights = self.weights(scores, &picked);
+        let mut sum = Tensor::<2>::zeros(input.dims(), (&device, DType::F32));
+        let mut of_each = vec![Vec::new(); self.each.len()];
+        for (flat, &expert) in picked.iter().enumerate() {
+            of_each[expert].push(flat);
+        }
+        for (network, asked) in self.each.iter().zip(of_each).filter(|(_, asked)| !asked.is_empty()) {
             let rows = indices(&asked.iter().map(|flat| flat / each).collect::<Vec<_>>(), &device);
             let weight = weights.clone().select(0, indices(&asked, &device)).unsqueeze_dim(1);
-            let answer = network.forward(input.clone().select(0, rows.clone())) * weight;
-            output = output.select_assign(0, rows, answer, IndexingUpdateOp::Add);
+            let answer = network.forward(input.clone().select(0, rows.clone())).cast(DType::F32);
+            sum = sum.select_assign(0, rows, answer * weight, IndexingUpdateOp::Add);
         }
-        output
+        let sum = sum.cast(input.dtype());
+        match &self.shared {
+            None => sum,
+            Some(shared) => sum + shared.forward(input.clone()),
+        }
     }
 
     /// The experts of each token, `[N·k]`.

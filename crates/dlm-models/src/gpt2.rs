@@ -139,7 +139,10 @@ impl Denoiser for Gpt2 {
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.vocab_size], &self.device());
+            return Tensor::zeros(
+                [0, self.config.vocab_size],
+                (&self.device(), self.words.weight.val().dtype()),
+            );
         }
         self.decoder().forward(self.features(input))
     }
@@ -154,7 +157,7 @@ impl Factored for Gpt2 {
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.n_embd], &self.device());
+            return Tensor::zeros([0, self.config.n_embd], (&self.device(), self.words.weight.val().dtype()));
         }
         self.states(input, Some(&indices(input.at, &self.device())))
     }

@@ -91,6 +91,19 @@ impl Llama {
         &self.config
     }
 
+    /// Sets the rate of attention's dropout, the only one there is, of the network and of its configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless `0 ≤ rate < 1`.
+    pub fn with_dropout(mut self, rate: f64) -> Result<Self, Error> {
+        self.config.attention_dropout = rate;
+        self.config.validate()?;
+        for block in &mut self.blocks {
+            block.attention.dropout.prob = rate;
+        }
+        Ok(self)
+    }
+
     /// The last layer's output at every position, normalised.
     ///
     /// # Shapes
@@ -145,7 +158,10 @@ impl Denoiser for Llama {
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.vocab_size], &self.device());
+            return Tensor::zeros(
+                [0, self.config.vocab_size],
+                (&self.device(), self.words.weight.val().dtype()),
+            );
         }
         self.decoder().forward(self.features(input))
     }
@@ -160,7 +176,10 @@ impl Factored for Llama {
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.hidden_size], &self.device());
+            return Tensor::zeros(
+                [0, self.config.hidden_size],
+                (&self.device(), self.words.weight.val().dtype()),
+            );
         }
         self.states(input, Some(&indices(input.at, &self.device())))
     }

@@ -4,8 +4,11 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use dlm_core::DenoiserInput;
 
 /// Position ids, `[B, L]`: each document of each row counts its tokens from `first`, whichever side padding is
-/// on. Padding itself gets `first`.
+/// on, unless the input says where its tokens stand. Padding itself gets `first`.
 pub(crate) fn ids(input: &DenoiserInput<'_>, first: usize) -> Vec<i32> {
+    if let Some(positions) = input.positions {
+        return positions.iter().map(|&position| (first + position) as i32).collect();
+    }
     let [_, len] = input.shape;
     let mut next = 0;
     (0..input.ids.len())
@@ -45,5 +48,20 @@ pub(crate) fn select(states: Tensor<2>, asked: Option<&Tensor<1, Int>>) -> Tenso
     match asked {
         None => states,
         Some(asked) => states.select(0, asked.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ids;
+    use dlm_core::DenoiserInput;
+
+    #[test]
+    fn places_are_counted_unless_they_are_said() {
+        let (tokens, documents) = ([5; 4], [0, 0, 1, 1]);
+        let input = DenoiserInput::new(&tokens, [1, 4], &[]);
+        assert_eq!(ids(&input, 2), [2, 3, 4, 5]);
+        assert_eq!(ids(&input.with_documents(&documents), 2), [2, 3, 2, 3]);
+        assert_eq!(ids(&input.with_positions(&[0, 1, 0, 1]), 2), [2, 3, 2, 3]);
     }
 }

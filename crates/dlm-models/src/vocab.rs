@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use burn::module::Param;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData, s};
 use dlm_core::{TokenId, Vocabulary};
 use serde::{Deserialize, Serialize};
 
@@ -160,12 +160,80 @@ impl IdMap {
     }
 }
 
+/// A network for `more` words beyond those it has: their rows and biases are the means of the old ones, so that
+/// each is as likely as the average word, and none stands out.
+///
+/// # Source
+/// Hewitt 2021, "Initializing new word embeddings for pretrained language models".
+///
+/// # Example
+/// ```
+/// use burn::tensor::Device;
+/// use dlm_core::Denoiser;
+/// use dlm_models::{EncoderConfig, with_more_words};
+/// let model = EncoderConfig::new(50, 16, 2, 4).init(&Device::flex())?;
+/// assert_eq!(with_more_words(model, 3).vocab_size(), 53);
+/// # Ok::<(), dlm_models::Error>(())
+/// ```
+#[must_use]
+pub fn with_more_words<M: Pretrained>(mut model: M, more: usize) -> M {
+    if more == 0 {
+        return model;
+    }
+    let words = model.words();
+    *words.size += more;
+    for table in words.tables {
+        *table = replaced(table, |rows| {
+            let [_, width] = rows.dims();
+            let mean = rows.clone().mean_dim(0).expand([more, width]);
+            Tensor::cat(vec![rows, mean], 0)
+        });
+    }
+    for bias in words.biases {
+        *bias = replaced(bias, |bias| {
+            let mean = bias.clone().mean().expand([more]);
+            Tensor::cat(vec![bias, mean], 0)
+        });
+    }
+    model
+}
+
+/// A network whose row of one word is the mean of all rows, as is done for the mask of an autoregressive model
+/// that never saw one (Gong et al. 2024, arXiv:2410.17891).
+///
+/// # Errors
+/// [`Error::Core`] for an id outside the vocabulary.
+pub fn with_mean_row<M: Pretrained>(mut model: M, id: TokenId) -> Result<M, Error> {
+    let words = model.words();
+    dlm_core::sequence::check_ids(0, &[id], *words.size)?;
+    let row = id as usize..id as usize + 1;
+    for table in words.tables {
+        *table = replaced(table, |rows| {
+            let mean = rows.clone().mean_dim(0);
+            rows.slice_assign(s![row.clone(), ..], mean)
+        });
+    }
+    Ok(model)
+}
+
 /// The parameter with some of its rows alone; trained if it was.
 fn rows<const D: usize>(param: &Param<Tensor<D>>, kept: &[i32]) -> Param<Tensor<D>> {
+    replaced(param, |value| {
+        let kept = TensorData::new(kept.to_vec(), [kept.len()]);
+        let kept = Tensor::<1, Int>::from_data(kept, &value.device());
+        value.select(0, kept)
+    })
+}
+
+/// A new parameter in the place of one; trained if it was.
+fn replaced<const D: usize>(
+    param: &Param<Tensor<D>>,
+    change: impl FnOnce(Tensor<D>) -> Tensor<D>,
+) -> Param<Tensor<D>> {
     let value = param.val();
-    let kept = Tensor::<1, Int>::from_data(TensorData::new(kept.to_vec(), [kept.len()]), &value.device());
     let tracked = value.is_require_grad();
-    Param::from_tensor(value.detach().select(0, kept).set_require_grad(tracked))
+    let constant = value.detach().set_require_grad(false);
+    Param::from_tensor(change(constant).set_require_grad(tracked))
 }
 
 impl TryFrom<Stored> for IdMap {

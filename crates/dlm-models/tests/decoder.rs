@@ -2,9 +2,12 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, Tolerance, s};
+use dlm_core::recompute::recording;
 use dlm_core::view::{Shifted, next_token};
 use dlm_core::{Attention, Batch, Denoiser, DenoiserInput, Sequence, TokenId, Vocabulary};
-use dlm_models::{Gpt2Config, Llama, LlamaConfig, LlamaFamily, ParamCounts};
+use dlm_models::{
+    Bits, Gpt2Config, Llama, LlamaConfig, LlamaFamily, Lora, ParamCounts, Pretrained, quantised, trainable,
+};
 
 const PAD: TokenId = 1;
 const FAMILIES: [LlamaFamily; 8] = [
@@ -22,7 +25,7 @@ const FAMILIES: [LlamaFamily; 8] = [
 fn config(family: LlamaFamily) -> LlamaConfig {
     let mut config = LlamaConfig::new(family, 11, 16, 2, 4);
     config.max_position_embeddings = 10;
-    config.initializer_range = 0.3;
+    (config.initializer_range, config.attention_dropout) = (0.3, 0.0);
     if family != LlamaFamily::Llada {
         (config.num_key_value_heads, config.head_dim) = (2, 8);
     }
@@ -30,7 +33,7 @@ fn config(family: LlamaFamily) -> LlamaConfig {
 }
 
 fn gpt2() -> Gpt2Config {
-    let mut config = Gpt2Config::new(11, 16, 2, 4);
+    let mut config = Gpt2Config::new(11, 16, 2, 4).with_dropout(0.0);
     (config.n_positions, config.initializer_range) = (10, 0.3);
     config
 }
@@ -86,6 +89,9 @@ fn what_comes_after_a_block_is_not_seen() {
         let (clean, late) = (causal(&[3, 4, 5, 6]), causal(&[3, 4, 5, 9]));
         assert!(close(clean.clone().slice(s![0..3, ..]), late.slice(s![0..3, ..])), "{name}: causal");
         assert!(close(clean, ask(&[3, 4, 5, 6], Attention::BlockCausal(1))), "{name}: blocks of one");
+        let both = DenoiserInput::new(&[9, 8, 7, 6, 3, 4, 5, 6], [2, 4], &[4, 5, 6, 7]);
+        let both = model.logits(&both.with_attention(Attention::Causal));
+        assert!(close(both, causal(&[3, 4, 5, 6])), "{name}: the second row");
         let blocks = |ids: &[TokenId]| ask(ids, Attention::BlockCausal(2));
         let (clean, late) = (blocks(&[3, 4, 5, 6]), blocks(&[3, 4, 5, 9]));
         assert!(close(clean.clone().slice(s![0..2, ..]), late.clone().slice(s![0..2, ..])), "{name}: blocks");
@@ -180,4 +186,44 @@ fn bad_input_is_refused() {
         let error = model.check(&DenoiserInput::new(&[11], [1, 1], &[])).expect_err("unknown");
         assert!(matches!(error, dlm_core::Error::UnknownToken { id: 11, .. }), "{name}: {error}");
     }
+}
+
+#[test]
+fn blocks_can_be_computed_again() {
+    let device = Device::default().autodiff();
+    for (name, model) in models(&device) {
+        let input = DenoiserInput::new(&[3, 4, 5, 6], [2, 2], &[0, 3]).with_pad(&[false, false, false, true]);
+        let (logits, segments) = recording(3, || model.logits(&input));
+        assert_eq!(segments.len(), 2, "{name}");
+        assert!(close(logits, model.logits(&input)), "{name}");
+    }
+}
+
+#[test]
+fn linear_layers_take_adapters_and_whole_numbers() {
+    fn check<M: Pretrained>(model: M, target: &str) {
+        let input = DenoiserInput::new(&[3, 4, 5, 6], [2, 2], &[0, 3]);
+        let (logits, largest) = (model.logits(&input), model.logits(&input).abs().max().into_scalar::<f32>());
+        let rounded = distance(quantised(&model, Bits::Eight).logits(&input), logits.clone());
+        assert!(rounded > 0.0 && rounded < 0.1 * largest, "{target}: {rounded} of {largest}");
+        let all = trainable(&model.clone().train());
+        let adapted = Lora::new(2, 4.0, [target]).attach(model.train()).expect("a linear layer");
+        assert!(trainable(&adapted) < all, "{target}");
+        assert!(close(adapted.valid().logits(&input), logits), "{target}");
+    }
+    let llama = |family| config(family).init(&Device::default()).expect("sizes are valid");
+    check(llama(LlamaFamily::Llama), "q_proj");
+    check(llama(LlamaFamily::Llada), "ff_proj");
+    check(gpt2().init(&Device::default()).expect("sizes are valid"), "c_attn");
+}
+
+#[test]
+fn folders_of_others_name_weights_otherwise() {
+    let gpt2 = gpt2().init(&Device::default()).expect("sizes are valid");
+    let words = gpt2.spellings("transformer.wte.weight");
+    assert_eq!(words, ["wte.weight", "denoise_model.wte.weight", "embed_tokens.weight"]);
+    assert_eq!(gpt2.spellings("transformer.ln_f.bias"), ["ln_f.bias", "denoise_model.ln_f.bias"]);
+    let llama = config(LlamaFamily::Llama).init(&Device::default()).expect("sizes are valid");
+    assert_eq!(llama.spellings("model.norm.weight"), ["norm.weight", "denoise_model.norm.weight"]);
+    assert!(llama.spellings("lm_head.weight").is_empty());
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Distribution, Tensor, s};
 use dlm_core::{Attention, Batch, Denoiser, DenoiserInput, Sequence, TokenId, Vocabulary};
 use dlm_models::{
     Albert, AlbertConfig, ClipVisionConfig, Dit, DitConfig, EncoderConfig, Error, Esm, EsmConfig,
-    LlavaConfig, ModernBert, ModernBertConfig, Pretrained, Rdm, RdmConfig, normalised,
+    LlavaConfig, ModernBert, ModernBertConfig, Pretrained, Rdm, RdmConfig, freeze, normalised, trainable,
 };
 
 const PAD: TokenId = 1;
@@ -305,6 +305,8 @@ fn a_new_seeing_network_knows_the_words_of_its_pictures() {
     let refused = seeing.check(&DenoiserInput::new(&[19], [1, 1], &[])).expect_err("no such patch");
     assert_eq!(refused.to_string(), "row 0, position 0: token id 19 is not below the vocabulary size 19");
     assert!(model.check(&DenoiserInput::new(&[11], [1, 1], &[])).is_err());
+    let first_stage = freeze(model.clone().train(), |key| !key.starts_with("multi_modal_projector."));
+    assert_eq!(trainable(&first_stage), 2 * (8 * 8 + 8));
     let error = model.see(&[0.0; 50]).expect_err("a picture and two numbers").to_string();
     assert_eq!(error, "numbers of pictures: expected 48, got 50");
 }

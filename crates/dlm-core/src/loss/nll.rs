@@ -44,7 +44,7 @@ pub fn nll(logits: Tensor<2>, noised: &Noised, weighting: &impl Weighting) -> Te
     }
     let weights = weighting.weights(noised);
     let logits = logits.cast(FloatDType::F32);
-    let (loss, gradient) = value_and_gradient(logits.clone().detach(), &targets, &weights);
+    let (loss, gradient) = value_and_gradient(constant(&logits), &targets, &weights);
     attach(loss, [(logits, gradient)])
 }
 
@@ -76,34 +76,32 @@ pub fn nll_chunked(
         return Tensor::zeros([1], &features.device());
     }
     let weights = weighting.weights(noised);
-    let constant =
-        Decoder { weight: decoder.weight.clone().detach(), bias: decoder.bias.clone().map(Tensor::detach) };
-    let rows = features.clone().detach();
+    let plain = Decoder { weight: constant(&decoder.weight), bias: decoder.bias.as_ref().map(constant) };
+    let rows = constant(&features);
     let (wide, narrow) = (FloatDType::F32, features.dtype());
     let mut loss = Tensor::<1>::zeros([1], &rows.device()).cast(wide);
-    let mut feature_gradients = Vec::with_capacity(asked.div_ceil(chunk));
-    let mut weight_gradient = constant.weight.zeros_like().cast(wide);
-    let mut bias_gradient = constant.bias.as_ref().map(|bias| bias.zeros_like().cast(wide));
+    // Filled in place: small tensors that outlive a large one keep its memory from being used again.
+    let mut feature_gradient = rows.zeros_like().cast(wide);
+    let mut weight_gradient = plain.weight.zeros_like().cast(wide);
+    let mut bias_gradient = plain.bias.as_ref().map(|bias| bias.zeros_like().cast(wide));
     for start in (0..asked).step_by(chunk) {
         let range = start..asked.min(start + chunk);
         let piece = rows.clone().slice(s![range.clone(), ..]);
         let (value, gradient) = value_and_gradient(
-            constant.forward(piece.clone()).cast(wide),
+            plain.forward(piece.clone()).cast(wide),
             &targets[range.clone()],
-            &weights.slice(range),
+            &weights.slice(range.clone()),
         );
         loss = loss + value;
         bias_gradient = bias_gradient.map(|sum| sum + gradient.clone().sum_dim(0).squeeze_dim::<1>(0));
         let gradient = gradient.cast(narrow);
-        feature_gradients.push(gradient.clone().matmul(constant.weight.clone()).cast(wide));
-        weight_gradient = weight_gradient + gradient.transpose().matmul(piece).cast(wide);
+        let own = gradient.clone().matmul(plain.weight.clone()).cast(wide);
+        feature_gradient = feature_gradient.slice_assign(s![range, ..], own);
+        weight_gradient = add_product(weight_gradient, &gradient, &piece);
     }
     let loss = attach(
         loss,
-        [
-            (features.cast(wide), Tensor::cat(feature_gradients, 0)),
-            (decoder.weight.clone().cast(wide), weight_gradient),
-        ],
+        [(features.cast(wide), feature_gradient), (decoder.weight.clone().cast(wide), weight_gradient)],
     );
     match decoder.bias.clone().zip(bias_gradient) {
         None => loss,
@@ -148,6 +146,24 @@ impl Weights {
     }
 }
 
+/// Words whose gradient is summed at a time: large enough for a fast product, small beside the decoder.
+const WORDS: usize = 8192;
+
+/// `sum + gradientᵀ·rows`, in place, so that no second matrix of the decoder's size is there.
+///
+/// # Shapes
+/// - `sum`: `[V, D]`; `gradient`: `[n, V]`; `rows`: `[n, D]`
+fn add_product(mut sum: Tensor<2>, gradient: &Tensor<2>, rows: &Tensor<2>) -> Tensor<2> {
+    let [vocabulary, _] = sum.dims();
+    for start in (0..vocabulary).step_by(WORDS) {
+        let words = start..vocabulary.min(start + WORDS);
+        let more = gradient.clone().slice(s![.., words.clone()]).transpose().matmul(rows.clone());
+        let block = sum.clone().slice(s![words.clone(), ..]) + more.cast(FloatDType::F32);
+        sum = sum.slice_assign(s![words, ..], block);
+    }
+    sum
+}
+
 /// The loss of some rows and its gradient with respect to their logits, `[n, V]`.
 fn value_and_gradient(logits: Tensor<2>, targets: &[TokenId], weights: &Weights) -> (Tensor<1>, Tensor<2>) {
     let device = logits.device();
@@ -176,8 +192,13 @@ fn value_and_gradient(logits: Tensor<2>, targets: &[TokenId], weights: &Weights)
     (loss, gradient.scatter(1, index, -weight, IndexingUpdateOp::Add))
 }
 
+/// The tensor off the tape: a detached leaf would still have everything computed from it recorded.
+fn constant<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
+    tensor.clone().detach().set_require_grad(false)
+}
+
 /// Logits less their row maximum, their exponentials, and the row sums of those.
-fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
+pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
     let highest = logits.clone().max_dim(1);
     let shifted = logits - highest;
     let exp = shifted.clone().exp();

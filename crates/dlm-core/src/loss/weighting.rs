@@ -1,14 +1,28 @@
-use crate::error::{Error, in_domain};
-use crate::forward::Noised;
-use crate::schedule::{Linear, Schedule};
+use burn::tensor::Tensor;
 
-/// The weights of a cross-entropy loss at the N noisy positions of a batch, in their order.
+use super::columns::column;
+use crate::error::{Error, in_domain, same_length};
+use crate::forward::Noised;
+
+/// The weights of a cross-entropy loss at the N asked positions of a batch, in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     /// Weight of −log p(x₀), `[N]`.
     pub target: Vec<f64>,
     /// Weight of −mean over the vocabulary of log p, `[N]`: label smoothing. Empty for none.
     pub uniform: Vec<f64>,
+}
+
+impl Weights {
+    /// Fails on the first weight that is not a number one can multiply by, such as that of noise at t = 0,
+    /// where there is none: the loss would be infinite or NaN.
+    ///
+    /// # Errors
+    /// [`Error::OutOfDomain`] for a weight that is not finite.
+    pub fn check(&self) -> Result<(), Error> {
+        let all = self.target.iter().chain(&self.uniform);
+        all.copied().try_for_each(|w| in_domain(w.is_finite(), "weight", "finite", w).map(drop))
+    }
 }
 
 /// A cross-entropy loss: from a noised batch to the weight of each noisy position.
@@ -43,7 +57,7 @@ pub enum Reduction {
     RowTokens,
     /// Sum / (B · L), prompt and padding counted: LLaDA's pre-training loss and RDM's own.
     Positions,
-    /// Sum / (number of noisy positions): the masked-LM mean.
+    /// Sum / (number of asked positions): the masked-LM mean.
     Noisy,
 }
 
@@ -64,170 +78,34 @@ impl Reduction {
         }
     }
 
-    /// `weight(t) · factor` at every noisy position.
-    fn spread(self, noised: &Noised, weight: impl Fn(f64) -> f64) -> Vec<f64> {
+    /// `weight(t) · factor` at every asked position.
+    pub(super) fn spread(self, noised: &Noised, weight: impl Fn(f64) -> f64) -> Vec<f64> {
         let factors = self.factors(noised);
+        let len = noised.shape()[1];
+        if noised.has_clock() {
+            return noised.at().iter().map(|&i| weight(noised.time_at(i)) * factors[i / len]).collect();
+        }
         let by_row: Vec<f64> =
             noised.times().iter().zip(factors).map(|(&t, factor)| weight(t) * factor).collect();
-        let len = noised.shape()[1];
         noised.at().iter().map(|&i| by_row[i / len]).collect()
     }
-}
 
-/// The reparameterised loss of RDM and the paper, over discrete times t = k/T.
-///
-/// ```text
-/// L = mean_rows 1/N_row Σ_noisy [ (1 − ε)·λ(k)·CE + ε·λ_max·(−mean_v log p(v)) ]
-/// ```
-///
-/// Label smoothing is weighted by the constant T, not by λ(k), as in RDM's code (its authors call that
-/// intended). The code multiplies λ by T; [`Rdm::unit_scale`] drops the factor, which is the paper's
-/// formula.
-///
-/// # Source
-/// Zheng et al. 2023, arXiv:2302.05737; Ye et al. 2023, arXiv:2308.12219, Eq. 5.
-///
-/// # Example
-/// ```
-/// use dlm_core::{Batch, Noised, Prior, Sequence, Vocabulary};
-/// use dlm_core::loss::{Rdm, Weighting};
-/// let vocabulary = Vocabulary::new(10, 0, 1, 2, 9)?;
-/// let batch = Batch::new(&[Sequence::whole(vec![3, 4])], &vocabulary)?;
-/// let prior = Prior::Absorbing { mask: 9 };
-/// let noised = Noised::with_noise(&batch, &[0.2], &[true, false], prior)?;
-/// // k = 10 of T = 50: λ = T − (k − 1) = 41, over one row of two tokens.
-/// assert_eq!(Rdm::linear(50)?.weights(&noised).target, [20.5]);
-/// # Ok::<(), dlm_core::Error>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rdm {
-    lambda: Lambda,
-    steps: usize,
-    scale: f64,
-    smoothing: f64,
-    reduction: Reduction,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Lambda {
-    Linear,
-    Constant,
-    Reciprocal,
-}
-
-impl Rdm {
-    /// λ(k) = 1 − (k − 1)/T, times T: the paper's choice.
+    /// The mean of what a [`TokenLoss`](super::TokenLoss) says of each asked position.
     ///
-    /// # Errors
-    /// [`Error::OutOfDomain`] if `steps` (T) is 0.
-    pub fn linear(steps: usize) -> Result<Self, Error> {
-        Self::new(Lambda::Linear, steps)
-    }
-
-    /// λ(k) = 1, times T.
+    /// # Shapes
+    /// - `terms`: `[N]` at `noised.at()`
+    /// - returns: `[1]`; 0 if nothing is asked
     ///
-    /// # Errors
-    /// [`Error::OutOfDomain`] if `steps` (T) is 0.
-    pub fn constant(steps: usize) -> Result<Self, Error> {
-        Self::new(Lambda::Constant, steps)
-    }
-
-    /// λ(k) = 1/k, times T: the evidence bound.
-    ///
-    /// # Errors
-    /// [`Error::OutOfDomain`] if `steps` (T) is 0.
-    pub fn reciprocal(steps: usize) -> Result<Self, Error> {
-        Self::new(Lambda::Reciprocal, steps)
-    }
-
-    fn new(lambda: Lambda, steps: usize) -> Result<Self, Error> {
-        in_domain(steps > 0, "steps", "at least 1", steps as f64)?;
-        Ok(Self { lambda, steps, scale: steps as f64, smoothing: 0.0, reduction: Reduction::RowTokens })
-    }
-
-    /// Label smoothing ε: 0.1 from scratch, 0 from a pretrained model.
-    ///
-    /// # Errors
-    /// [`Error::OutOfDomain`] unless `0 ≤ eps < 1`.
-    pub fn with_label_smoothing(self, eps: f64) -> Result<Self, Error> {
-        in_domain((0.0..1.0).contains(&eps), "label smoothing", "in [0, 1)", eps)?;
-        Ok(Self { smoothing: eps, ..self })
-    }
-
-    /// Without the factor T, as the paper writes λ. Only gradient clipping and logs tell the difference.
-    #[must_use]
-    pub fn unit_scale(self) -> Self {
-        Self { scale: 1.0, ..self }
-    }
-
-    /// With another mean; RDM's own code uses [`Reduction::Positions`].
-    #[must_use]
-    pub fn with_reduction(self, reduction: Reduction) -> Self {
-        Self { reduction, ..self }
-    }
-
-    fn lambda(&self, t: f64) -> f64 {
-        let (k, steps) = ((t * self.steps as f64).round(), self.steps as f64);
-        match self.lambda {
-            Lambda::Linear => 1.0 - (k - 1.0) / steps,
-            Lambda::Constant => 1.0,
-            Lambda::Reciprocal => 1.0 / k,
+    /// # Panics
+    /// If there is not one term for each asked position.
+    pub fn reduce(self, terms: Tensor<1>, noised: &Noised) -> Tensor<1> {
+        let asked = noised.at().len();
+        assert_eq!(terms.dims(), [asked], "terms against asked positions");
+        if asked == 0 {
+            return Tensor::zeros([1], &terms.device());
         }
-    }
-}
-
-impl Weighting for Rdm {
-    fn weights(&self, noised: &Noised) -> Weights {
-        let (scale, eps) = (self.scale, self.smoothing);
-        let target = self.reduction.spread(noised, |t| (1.0 - eps) * scale * self.lambda(t));
-        let uniform = if eps == 0.0 { Vec::new() } else { self.reduction.spread(noised, |_| eps * scale) };
-        Weights { target, uniform }
-    }
-}
-
-/// The continuous-time NELBO: weight −α′/(1 − α) at each noisy token.
-///
-/// For MDLM's parameterisation apply [`forbid`](super::forbid) to the logits first, so that the mask is
-/// never predicted.
-///
-/// # Source
-/// Sahoo et al. 2024, arXiv:2406.07524, Eq. 10; Shi et al. 2024, arXiv:2406.04329, Eq. 4.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Nelbo<S> {
-    schedule: S,
-    reduction: Reduction,
-}
-
-impl<S: Schedule> Nelbo<S> {
-    /// The NELBO of noise by `schedule`, averaged by `reduction`.
-    pub fn new(schedule: S, reduction: Reduction) -> Self {
-        Self { schedule, reduction }
-    }
-}
-
-impl Nelbo<Linear> {
-    /// LLaDA's pre-training loss: Σ CE/t / (B·L), with t in [ε, 1] from
-    /// [`Times::uniform`](crate::Times::uniform).
-    ///
-    /// # Source
-    /// Nie et al. 2025, arXiv:2502.09992, Eq. 3 and its repository's guidelines.
-    pub fn llada_pretraining() -> Self {
-        Self::new(Linear, Reduction::Positions)
-    }
-
-    /// LLaDA's SFT loss: mean over rows of Σ CE/t / (answer length).
-    ///
-    /// # Source
-    /// Nie et al. 2025, arXiv:2502.09992, Eq. 5 and its repository's guidelines.
-    pub fn llada_sft() -> Self {
-        Self::new(Linear, Reduction::RowTokens)
-    }
-}
-
-impl<S: Schedule> Weighting for Nelbo<S> {
-    fn weights(&self, noised: &Noised) -> Weights {
-        let target = self.reduction.spread(noised, |t| self.schedule.loss_weight(t));
-        Weights { target, uniform: Vec::new() }
+        let factors = column(&self.spread(noised, |_| 1.0), &terms.device()).squeeze_dim::<1>(1);
+        (terms * factors).sum()
     }
 }
 
@@ -241,5 +119,91 @@ pub struct Mlm;
 impl Weighting for Mlm {
     fn weights(&self, noised: &Noised) -> Weights {
         Weights { target: Reduction::Noisy.spread(noised, |_| 1.0), uniform: Vec::new() }
+    }
+}
+
+/// Every asked position alike: `weight` times its cross-entropy. BD3LM's loss in a narrow band of mask ratios,
+/// where 1/t hardly differs, and LLaDA2's.
+///
+/// # Source
+/// Arriola et al. 2025, arXiv:2503.09573, its code.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Flat {
+    weight: f64,
+    reduction: Reduction,
+}
+
+impl Flat {
+    /// # Errors
+    /// [`Error::OutOfDomain`] for a weight that is not finite.
+    pub fn new(weight: f64, reduction: Reduction) -> Result<Self, Error> {
+        in_domain(weight.is_finite(), "weight", "finite", weight)?;
+        Ok(Self { weight, reduction })
+    }
+}
+
+impl Weighting for Flat {
+    fn weights(&self, noised: &Noised) -> Weights {
+        Weights { target: self.reduction.spread(noised, |_| self.weight), uniform: Vec::new() }
+    }
+}
+
+/// Another weighting, each row's terms times a factor: what undoes a choice of times (see
+/// [`Times::factor`](crate::Times::factor) and [`Importance`](crate::time::Importance)).
+///
+/// # Example
+/// ```
+/// use dlm_core::loss::{Nelbo, Reduction, Scaled, Weighting};
+/// use dlm_core::{Batch, Noised, Prior, Sequence, Times, Vocabulary, schedule::Linear};
+/// let vocabulary = Vocabulary::new(10, 0, 1, 2, 9)?;
+/// let batch = Batch::new(&[Sequence::whole(vec![3]), Sequence::whole(vec![4])], &vocabulary)?;
+/// let prior = Prior::Absorbing { mask: 9 };
+/// let noised = Noised::with_noise(&batch, &[0.25, 0.5], &[true, true], prior)?;
+/// let times = Times::log_uniform(1e-3)?;
+/// let factors = noised.times().iter().map(|&t| times.factor(t)).collect();
+/// let weights = Scaled::new(Nelbo::new(Linear, Reduction::Sum), factors)?.weights(&noised).target;
+/// assert!(weights.iter().all(|w| (w - 1e3_f64.ln()).abs() < 1e-12)); // −ln ε at every time
+/// # Ok::<(), dlm_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaled<W> {
+    inner: W,
+    factors: Vec<f64>,
+}
+
+impl<W: Weighting> Scaled<W> {
+    /// One factor for each row.
+    ///
+    /// # Errors
+    /// [`Error::OutOfDomain`] for a factor that is not finite.
+    pub fn new(inner: W, factors: Vec<f64>) -> Result<Self, Error> {
+        for &factor in &factors {
+            in_domain(factor.is_finite(), "factor of a row", "finite", factor)?;
+        }
+        Ok(Self { inner, factors })
+    }
+
+    /// Whether the factors are those of the rows of `noised`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there is a factor for each row.
+    pub fn check(&self, noised: &Noised) -> Result<(), Error> {
+        same_length("factors of rows", noised.shape()[0], self.factors.len())
+    }
+}
+
+impl<W: Weighting> Weighting for Scaled<W> {
+    /// # Panics
+    /// If a row has no factor.
+    fn weights(&self, noised: &Noised) -> Weights {
+        let len = noised.shape()[1];
+        let Weights { mut target, mut uniform } = self.inner.weights(noised);
+        for (n, &i) in noised.at().iter().enumerate() {
+            target[n] *= self.factors[i / len];
+            if let Some(uniform) = uniform.get_mut(n) {
+                *uniform *= self.factors[i / len];
+            }
+        }
+        Weights { target, uniform }
     }
 }

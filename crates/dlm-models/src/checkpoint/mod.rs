@@ -1,12 +1,13 @@
 //! Hugging Face folders, in and out.
 
+pub(crate) mod adapters;
 mod head;
 mod keys;
 mod pretrained;
 mod report;
 mod save;
 mod slot;
-mod weights;
+pub(crate) mod weights;
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,8 @@ pub use self::pretrained::{Pretrained, Words};
 pub use self::report::Report;
 pub use self::slot::{Slot, Slots};
 
-pub(crate) const TOKENIZER: &str = "tokenizer.json";
+/// Name of the tokenizer's file in a folder.
+pub const TOKENIZER: &str = "tokenizer.json";
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";

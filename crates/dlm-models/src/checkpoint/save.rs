@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use burn::tensor::DType;
+use burn::tensor::{DType, TensorData};
 use safetensors::{Dtype, View};
 use serde_json::json;
 
@@ -73,7 +73,7 @@ pub(super) fn write<M: Pretrained>(
     let mut shards = shards(slots, most);
     if shards.len() == 1 {
         remove(&folder.join(INDEX))?;
-        return file(&folder.join(WEIGHTS), shards.remove(0), &config);
+        return serialise(&folder.join(WEIGHTS), shards.remove(0), &config);
     }
     let count = shards.len();
     let (mut weight_map, mut total) = (BTreeMap::new(), 0);
@@ -81,7 +81,7 @@ pub(super) fn write<M: Pretrained>(
         let name = format!("model-{:05}-of-{count:05}.safetensors", index + 1);
         weight_map.extend(shard.iter().map(|(key, _)| (key.clone(), name.clone())));
         total += bytes(&shard);
-        file(&folder.join(name), shard, &config)?;
+        serialise(&folder.join(name), shard, &config)?;
     }
     let index = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
     replace(&folder.join(INDEX), format!("{index:#}\n").as_bytes())?;
@@ -113,10 +113,10 @@ fn bytes(shard: &[Named<'_>]) -> usize {
 
 /// Writes parameters, readable for whom `like` is readable.
 pub(super) fn weights(path: &Path, slots: super::Slots<'_>, like: &Path) -> Result<(), Error> {
-    file(path, slots.into_iter().map(|(key, slot)| (key, Written::new(slot))).collect(), like)
+    serialise(path, slots.into_iter().map(|(key, slot)| (key, Written::new(slot))).collect(), like)
 }
 
-fn file(path: &Path, tensors: Vec<Named<'_>>, like: &Path) -> Result<(), Error> {
+fn serialise<V: View>(path: &Path, tensors: Vec<(String, V)>, like: &Path) -> Result<(), Error> {
     // transformers refuses files that do not say so.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|error| match error {
@@ -126,6 +126,27 @@ fn file(path: &Path, tensors: Vec<Named<'_>>, like: &Path) -> Result<(), Error> 
     // safetensors writes files that only their owner may read.
     let readable = std::fs::metadata(like).map_err(Error::io(like))?.permissions();
     std::fs::set_permissions(path, readable).map_err(Error::io(path))
+}
+
+/// Writes tensors, readable for whom `like` is readable.
+pub(super) fn data(path: &Path, tensors: Vec<(String, TensorData)>, like: &Path) -> Result<(), Error> {
+    struct Plain(TensorData);
+    impl View for Plain {
+        fn dtype(&self) -> Dtype {
+            Dtype::F32
+        }
+        fn shape(&self) -> &[usize] {
+            self.0.shape().as_slice()
+        }
+        fn data(&self) -> Cow<'_, [u8]> {
+            Cow::Borrowed(self.0.as_bytes())
+        }
+        fn data_len(&self) -> usize {
+            self.0.as_bytes().len()
+        }
+    }
+    let floats = |(key, data): (String, TensorData)| (key, Plain(data.convert::<f32>()));
+    serialise(path, tensors.into_iter().map(floats).collect(), like)
 }
 
 fn remove(path: &PathBuf) -> Result<(), Error> {

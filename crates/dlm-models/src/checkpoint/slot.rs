@@ -10,6 +10,8 @@ use burn::tensor::{DType, Tensor, TensorData};
 pub enum Slot<'a> {
     /// Upstream `[out, in]`, here `[in, out]`.
     Linear(&'a mut Param<Tensor<2>>),
+    /// A linear layer's, `[in, out]` on both sides: GPT-2's `Conv1D`.
+    InputFirst(&'a mut Param<Tensor<2>>),
     /// The same on both sides.
     Table(&'a mut Param<Tensor<2>>),
     /// The same on both sides.
@@ -31,18 +33,53 @@ impl Slot<'_> {
     pub fn shape(&self) -> Vec<usize> {
         match self {
             Self::Linear(param) => param.lazy_shape().iter().rev().copied().collect(),
-            Self::Table(param) => param.lazy_shape().to_vec(),
+            Self::InputFirst(param) | Self::Table(param) => param.lazy_shape().to_vec(),
             Self::Vector(param) => param.lazy_shape().to_vec(),
             Self::Patches { weight, channels, side } => vec![weight.lazy_shape()[1], *channels, *side, *side],
+        }
+    }
+
+    /// The parameter's identity.
+    pub fn id(&self) -> ParamId {
+        match self {
+            Self::Linear(param)
+            | Self::InputFirst(param)
+            | Self::Table(param)
+            | Self::Patches { weight: param, .. } => param.id,
+            Self::Vector(param) => param.id,
+        }
+    }
+
+    /// What its elements take in memory; as f32 if they are not there yet.
+    pub(crate) fn bytes(&self) -> usize {
+        fn of<const D: usize>(param: &Param<Tensor<D>>) -> usize {
+            let count = param.lazy_shape().num_elements();
+            let dtype = if param.is_initialized() { param.base().dtype() } else { DType::F32 };
+            match dtype {
+                // A byte or less for each, and a scale for each block or for all.
+                DType::QFloat(scheme) => {
+                    let block = scheme.block_size().map_or(count, |block| block.num_elements());
+                    (count * scheme.size_bits_value()).div_ceil(8) + count / block.max(1) * size_of::<f32>()
+                }
+                dtype => count * dtype.size(),
+            }
+        }
+        match self {
+            Self::Linear(param)
+            | Self::InputFirst(param)
+            | Self::Table(param)
+            | Self::Patches { weight: param, .. } => of(param),
+            Self::Vector(param) => of(param),
         }
     }
 
     /// The type of its elements.
     pub fn dtype(&self) -> DType {
         match self {
-            Self::Linear(param) | Self::Table(param) | Self::Patches { weight: param, .. } => {
-                param.val().dtype()
-            }
+            Self::Linear(param)
+            | Self::InputFirst(param)
+            | Self::Table(param)
+            | Self::Patches { weight: param, .. } => param.val().dtype(),
             Self::Vector(param) => param.val().dtype(),
         }
     }
@@ -57,7 +94,7 @@ impl Slot<'_> {
                     TensorData::from_bytes_vec(values.as_bytes().to_vec(), [outputs, inputs], values.dtype());
                 fill(weight, transposed(&flat));
             }
-            Self::Table(param) => fill(param, values),
+            Self::InputFirst(param) | Self::Table(param) => fill(param, values),
             Self::Vector(param) => fill(param, values),
         }
     }
@@ -66,7 +103,7 @@ impl Slot<'_> {
     pub(super) fn get(&self) -> TensorData {
         match self {
             Self::Linear(param) | Self::Patches { weight: param, .. } => param.val().transpose().into_data(),
-            Self::Table(param) => param.val().into_data(),
+            Self::InputFirst(param) | Self::Table(param) => param.val().into_data(),
             Self::Vector(param) => param.val().into_data(),
         }
     }

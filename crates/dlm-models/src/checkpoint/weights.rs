@@ -27,12 +27,12 @@ enum Format {
 }
 
 /// The weights of a checkpoint that nobody has taken yet.
-pub(super) struct Weights {
+pub(crate) struct Weights {
     tensors: BTreeMap<String, (Lazy, PathBuf)>,
 }
 
 impl Weights {
-    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let found = FILES.into_iter().find(|(name, ..)| folder.join(name).is_file());
         let Some((name, format, is_index)) = found else {
             return Err(Error::NoFile { path: folder.to_owned(), file: FILES[0].0 });
@@ -43,7 +43,7 @@ impl Weights {
     }
 
     /// Those of one safetensors file.
-    pub(super) fn of_file(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn of_file(path: &Path) -> Result<Self, Error> {
         Self::of(vec![path.to_owned()], Format::Safetensors)
     }
 
@@ -57,17 +57,17 @@ impl Weights {
         Ok(Self { tensors })
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.tensors.contains_key(key)
     }
 
     /// Takes a weight without reading it.
-    pub(super) fn discard(&mut self, key: &str) -> bool {
+    pub(crate) fn discard(&mut self, key: &str) -> bool {
         self.tensors.remove(key).is_some()
     }
 
     /// Takes a weight that [`Weights::has`]: its elements in upstream's order.
-    pub(super) fn take(&mut self, key: &str, shape: &[usize], dtype: Stored) -> Result<TensorData, Error> {
+    pub(crate) fn take(&mut self, key: &str, shape: &[usize], dtype: Stored) -> Result<TensorData, Error> {
         let Some((tensor, file)) = self.tensors.remove(key) else {
             return Err(Error::Missing { keys: vec![key.to_owned()] });
         };
@@ -92,7 +92,7 @@ impl Weights {
     }
 
     /// Names of what nobody took.
-    pub(super) fn into_keys(self) -> Vec<String> {
+    pub(crate) fn into_keys(self) -> Vec<String> {
         self.tensors.into_keys().collect()
     }
 }

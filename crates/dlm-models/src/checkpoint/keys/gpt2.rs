@@ -4,7 +4,7 @@ use burn::nn::Linear;
 use burn::tensor::Device;
 
 use crate::Error;
-use crate::checkpoint::{Pretrained, Slots, Words, torch_dtype};
+use crate::checkpoint::{Pretrained, Slot, Slots, Words, torch_dtype};
 use crate::config::Gpt2Config;
 use crate::gpt2::{Gpt2, Gpt2Block};
 use crate::grouped::Projections;
@@ -66,7 +66,7 @@ fn block_slots<'a>(slots: &mut Slots<'a>, stem: &str, block: &'a mut Gpt2Block) 
 
 /// Upstream's `Conv1D`, `[in, out]` as here.
 fn input_first<'a>(slots: &mut Slots<'a>, stem: &str, layer: &'a mut Linear) {
-    slots.table(format!("{stem}.weight"), &mut layer.weight);
+    slots.put(format!("{stem}.weight"), Slot::InputFirst(&mut layer.weight));
     if let Some(bias) = &mut layer.bias {
         slots.vector(format!("{stem}.bias"), bias);
     }

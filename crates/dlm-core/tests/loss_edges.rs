@@ -1,0 +1,184 @@
+//! What is at the edge of the losses' domains: a typed error, or the value that the documentation says.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::float_cmp, reason = "these numbers are exact")]
+
+use burn::tensor::{Device, Tensor};
+use dlm_core::loss::{
+    Cart, D3pm, Elbo, Flat, Mlm, Nelbo, Rdm, Reduction, Scaled, TokenLoss, Weighting, Weights, forbid, nll,
+};
+use dlm_core::schedule::{Cosine, Linear};
+use dlm_core::{Batch, CounterRng, Error, Forward, Noised, Prior, Sequence, Times, TokenId, Vocabulary};
+
+const V: usize = 7;
+const MASK: TokenId = 6;
+
+fn vocabulary() -> Vocabulary {
+    Vocabulary::new(V, 0, 1, 2, MASK).unwrap()
+}
+
+fn masks() -> Prior {
+    Prior::Absorbing { mask: MASK }
+}
+
+/// Logits of the asked positions, the mask forbidden.
+fn logits(noised: &Noised) -> Tensor<2> {
+    let n = noised.at().len();
+    let values: Vec<f32> = (0..n * V).map(|i| ((i * i) as f32 * 0.37).sin()).collect();
+    let device = Device::flex().autodiff();
+    if n == 0 {
+        return Tensor::zeros([0, V], &device);
+    }
+    forbid(Tensor::<1>::from_floats(values.as_slice(), &device).reshape([n, V]), MASK)
+}
+
+fn weightings() -> Vec<(&'static str, Box<dyn Weighting>)> {
+    vec![
+        ("nelbo", Box::new(Nelbo::new(Linear, Reduction::RowTokens))),
+        ("rdm", Box::new(Rdm::linear(50).unwrap().with_label_smoothing(0.1).unwrap())),
+        ("mlm", Box::new(Mlm)),
+        ("flat", Box::new(Flat::new(0.5, Reduction::Tokens).unwrap())),
+        ("cart", Box::new(Cart::new(0.3, Reduction::Positions).unwrap())),
+        ("scaled", Box::new(Scaled::new(Mlm, vec![0.5; 9]).unwrap())),
+    ]
+}
+
+#[test]
+fn empty_rows_and_rows_with_nothing_to_noise_cost_nothing() {
+    let rows = [
+        Sequence::whole(vec![]),
+        Sequence::new(vec![3, 4], vec![false; 2]).unwrap(),
+        Sequence::whole(vec![5, 3]),
+    ];
+    let batch = Batch::new(&rows, &vocabulary()).unwrap();
+    for prior in [masks(), Prior::uniform(&vocabulary()).unwrap()] {
+        let forward = Forward::new(Linear, prior);
+        let noised = forward.noise(&batch, &[1.0; 3], &CounterRng::new(0)).unwrap();
+        assert_eq!(noised.at(), [4, 5], "only the third row is asked");
+        assert_eq!(noised.maskable(), [0, 0, 2]);
+        let terms = Elbo::new(&forward).terms(logits(&noised), &noised);
+        for reduction in [Reduction::Rows, Reduction::RowTokens, Reduction::Noisy] {
+            assert!(
+                reduction.reduce(terms.clone(), &noised).into_scalar::<f32>().is_finite(),
+                "{reduction:?}"
+            );
+        }
+    }
+    let noised = Forward::new(Linear, masks()).noise(&batch, &[1.0; 3], &CounterRng::new(0)).unwrap();
+    for (name, weighting) in weightings() {
+        assert!(weighting.weights(&noised).check().is_ok(), "{name}");
+        assert!(nll(logits(&noised), &noised, &weighting).into_scalar::<f32>().is_finite(), "{name}");
+    }
+}
+
+#[test]
+fn rows_without_noise_cost_nothing_and_rows_of_noise_alone_are_finite() {
+    let batch = Batch::new(&vec![Sequence::whole(vec![3, 4, 5]); 2], &vocabulary()).unwrap();
+    let forward = Forward::new(Cosine, masks());
+    let clean = forward.noise(&batch, &[0.0; 2], &CounterRng::new(0)).unwrap();
+    let half = forward.noise(&batch, &[1.0, 0.0], &CounterRng::new(0)).unwrap();
+    assert_eq!((clean.at(), half.at()), ([].as_slice(), [0, 1, 2].as_slice()));
+    for (name, weighting) in weightings() {
+        assert_eq!(nll(logits(&clean), &clean, &weighting).into_scalar::<f32>(), 0.0, "{name}");
+        let weights = weighting.weights(&half);
+        assert!(weights.check().is_ok() && weights.target.len() == 3, "{name}");
+    }
+    // No clean token is near: nothing to go by, so Dream's weight is 0.
+    assert_eq!(Cart::new(0.3, Reduction::Sum).unwrap().weights(&half).target, [0.0; 3]);
+    let terms = D3pm::new(&forward, 10).unwrap().terms(logits(&clean), &clean);
+    assert_eq!(Reduction::Noisy.reduce(terms, &clean).into_scalar::<f32>(), 0.0);
+}
+
+#[test]
+fn gradients_are_nothing_where_no_loss_is() {
+    let batch = Batch::new(&[Sequence::whole(vec![3, 4, 5, 4])], &vocabulary()).unwrap();
+    let noisy = [true, false, true, false];
+    let noised = Noised::with_noise(&batch, &[0.5], &noisy, masks()).unwrap().everywhere(&batch).unwrap();
+    let forward = Forward::new(Linear, masks());
+    let losses: [Box<dyn TokenLoss<Output = Tensor<2>> + '_>; 2] =
+        [Box::new(Elbo::new(&forward)), Box::new(D3pm::new(&forward, 4).unwrap())];
+    for loss in losses {
+        let leaf = logits(&noised).detach().require_grad();
+        let terms = loss.terms(leaf.clone(), &noised);
+        let values: Vec<f32> = terms.clone().into_data().iter().collect();
+        let gradient: Vec<f32> = leaf.grad(&terms.sum().backward()).unwrap().into_data().iter().collect();
+        for (position, &noisy) in noisy.iter().enumerate() {
+            let gradient = &gradient[position * V..][..V];
+            assert_eq!(values[position].abs() > 1e-6, noisy, "{values:?}");
+            assert_eq!(gradient.iter().any(|g| g.abs() > 1e-6), noisy, "position {position}: {gradient:?}");
+            assert_eq!(gradient[MASK as usize], 0.0);
+        }
+    }
+    // The hybrid loss: a bound, and a cross-entropy of every token.
+    let direct = Flat::new(0.1, Reduction::Sum).unwrap().weights(&noised).target;
+    assert_eq!(direct, [0.1; 4]);
+    let rdm = Rdm::reciprocal(4).unwrap().with_reduction(Reduction::Sum).weights(&noised).target;
+    assert_eq!(rdm, [2.0, 0.0, 2.0, 0.0], "T/k where there is noise");
+}
+
+#[test]
+fn everywhere_is_that_of_its_batch() {
+    let batch = Batch::new(&[Sequence::whole(vec![3, 4, 5])], &vocabulary()).unwrap();
+    let forward = Forward::new(Linear, masks());
+    let twice = forward.noise_coupled(&batch, &[(0.9, 0.1)], &CounterRng::new(0)).unwrap();
+    assert_eq!(twice.everywhere(&batch).unwrap().at(), [0, 1, 2, 3, 4, 5]);
+    let noised = forward.noise(&batch, &[0.5], &CounterRng::new(0)).unwrap();
+    let longer = Batch::new(&[Sequence::whole(vec![3; 4])], &vocabulary()).unwrap();
+    let more = Batch::new(&vec![Sequence::whole(vec![3; 3]); 2], &vocabulary()).unwrap();
+    assert!(matches!(noised.clone().everywhere(&longer), Err(Error::Length { .. })));
+    assert!(matches!(noised.everywhere(&more), Err(Error::Length { .. })));
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_named() {
+    let batch = Batch::new(&[Sequence::whole(vec![3])], &vocabulary()).unwrap();
+    // Noise at t = 0, which the process never makes.
+    let noised = Noised::with_noise(&batch, &[0.0], &[true], masks()).unwrap();
+    let weights = Nelbo::new(Linear, Reduction::Sum).weights(&noised);
+    assert_eq!(weights.check().unwrap_err().to_string(), "weight must be finite, got inf");
+    let nan = Weights { target: vec![1.0], uniform: vec![f64::NAN] };
+    assert!(matches!(nan.check(), Err(Error::OutOfDomain { name: "weight", .. })));
+    for factor in [f64::NAN, f64::INFINITY] {
+        assert!(matches!(Scaled::new(Mlm, vec![1.0, factor]), Err(Error::OutOfDomain { .. })));
+        assert!(Flat::new(factor, Reduction::Sum).is_err());
+    }
+    let few = Scaled::new(Mlm, vec![]).unwrap();
+    assert_eq!(few.check(&noised), Err(Error::Length { what: "factors of rows", expected: 1, got: 0 }));
+    assert!(Scaled::new(Mlm, vec![2.0]).unwrap().check(&noised).is_ok());
+}
+
+#[test]
+fn what_has_no_steps_or_no_chance_is_refused() {
+    let forward = Forward::new(Linear, masks());
+    assert_eq!(D3pm::new(&forward, 0).unwrap_err().to_string(), "steps must be at least 1, got 0");
+    assert!(Times::grid(0).is_err() && Rdm::linear(0).is_err());
+    for p in [0.0, 1.1, f64::NAN] {
+        assert!(Cart::new(p, Reduction::Sum).is_err());
+    }
+    let unknown = Vocabulary::new(V, 0, 1, 2, V as TokenId).unwrap_err().to_string();
+    assert_eq!(unknown, "the mask id 7 is not below the vocabulary size 7");
+    let batch = Batch::new(&[Sequence::whole(vec![3, 7])], &vocabulary());
+    assert!(matches!(batch, Err(Error::UnknownToken { row: 0, position: 1, id: 7, size: 7 })));
+    let empty = Batch::new(&[Sequence::whole(vec![]), Sequence::whole(vec![])], &vocabulary());
+    assert_eq!(empty, Err(Error::Empty { what: "the batch" }));
+}
+
+#[test]
+fn noise_at_the_ends_of_time_is_none_and_all() {
+    let batch = Batch::new(&[Sequence::whole(vec![3; 500])], &vocabulary()).unwrap();
+    for prior in [masks(), Prior::uniform(&vocabulary()).unwrap()] {
+        let forward = Forward::new(Linear, prior);
+        let none = forward.noise(&batch, &[0.0], &CounterRng::new(1)).unwrap();
+        assert_eq!(none.xt(), none.x0());
+        let all = forward.noise(&batch, &[1.0], &CounterRng::new(1)).unwrap();
+        let stayed = all.xt().iter().filter(|&&id| id == 3).count();
+        let by_chance = if forward.prior().mask().is_some() { 0..1 } else { 120..215 };
+        assert!(by_chance.contains(&stayed), "{stayed}");
+        for t in [-1e-9, 1.0 + 1e-9, f64::NAN, f64::INFINITY] {
+            assert!(matches!(
+                forward.noise(&batch, &[t], &CounterRng::new(1)),
+                Err(Error::OutOfDomain { name: "t", .. })
+            ));
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dlm::core::{Denoiser, DenoiserInput, TokenId, Vocabulary};
+use dlm::core::{Denoiser, DenoiserInput, TokenId};
 use dlm::evaluate::{Error, Report, Subject, Table, Task, evaluate};
 use dlm::pipeline::Pipeline;
 use dlm::text::Text;
@@ -60,10 +60,6 @@ fn subject(pipeline: &Pipeline) -> Subject<'_> {
 
 fn words() -> Text {
     Text::new(tokenizer(), Some(WORDS.len()), None).unwrap()
-}
-
-fn vocabulary() -> Vocabulary {
-    Vocabulary::new(WORDS.len(), 0, 1, 2, 3).unwrap()
 }
 
 /// p(two words | north or south), rows and columns a, b, c; EOS follows for sure.

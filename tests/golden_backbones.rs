@@ -129,7 +129,6 @@ fn check<M: Pretrained>(folder: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
     let found = Checkpoint::open(&path).unwrap().load::<AutoDenoiser>(&Device::default());
     assert_gap(&format!("{folder} as its config.json says"), Golden::open(&path).gap(&found.unwrap().0, ""));
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
     let golden = Golden::open(&path);
     let (model, report) = Checkpoint::open(&path).unwrap().load::<M>(&Device::default()).unwrap();
     assert!(report.missing.is_empty() && report.unused.is_empty(), "{report}");
@@ -248,35 +247,6 @@ fn gpt2() {
     check::<Gpt2>("backbones/gpt2");
 }
 
-/// How far bf16, of 8 bits, may lead away from the same weights in f32, as a part of the largest logit.
-const HALF: f32 = 0.05;
-
-#[test]
-fn half_precision_stays_half_and_near() {
-    fn check<M: Pretrained>(folder: &str) {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
-        let golden = Golden::open(&path);
-        let checkpoint = Checkpoint::open(&path).unwrap().with_dtype(Stored::As(DType::BF16));
-        let (model, _) = checkpoint.load::<M>(&Device::default()).unwrap();
-        let (ids, shape, pad) = golden.ids("");
-        let input = DenoiserInput::new(&ids, shape, &[0]).with_pad(&pad);
-        assert_eq!(model.logits(&input).dtype(), DType::BF16, "{folder}");
-        let largest = golden.floats("logits").into_iter().fold(0.0, |a: f32, b| a.max(b.abs()));
-        let gap = golden.gap(&model, "");
-        assert!(gap > 0.0 && gap <= HALF * largest, "{folder}: {gap} of {largest}");
-        // What is written says which type it has.
-        let config: serde_json::Value = serde_json::from_str(&model.to_config()).unwrap();
-        assert_eq!(config["torch_dtype"], "bfloat16", "{folder}");
-    }
-    if !Device::default().supports_dtype(DType::BF16) {
-        return; // ndarray
-    }
-    check::<Llama>("backbones/llama");
-    check::<Llama>("backbones/qwen3");
-    check::<Llama>("backbones/llada");
-    check::<Gpt2>("backbones/gpt2");
-}
-
 #[test]
 fn rdm() {
     check::<Rdm>("backbones/rdm");
@@ -310,7 +280,7 @@ impl Denoiser for WordsOf<'_> {
         let logits = self.0.logits(input);
         let others = logits.dims()[1] - self.1;
         let never = logits.clone().narrow(1, self.1, others).max().into_scalar::<f32>();
-        assert_eq!(never, f32::NEG_INFINITY);
+        assert!(never < f32::MIN, "a picture is never an answer");
         logits.narrow(1, 0, self.1)
     }
 }
@@ -346,8 +316,49 @@ fn a_tower_alone_is_read_into_a_network_that_sees() {
     let mut model = LlavaConfig::new(text, tower).init(&device).unwrap();
     let report = clip.load_into(&mut model).unwrap();
     assert!(report.unused.is_empty() && !report.missing.is_empty(), "{report}");
-    let states = model.tower_mut().states(&golden.floats("pixel_values"), 1).unwrap();
+    let states = model.tower().states(&golden.floats("pixel_values"), 1).unwrap();
     let [pictures, tokens, width] = states.dims();
     let ours = states.slice([0..pictures, 1..tokens, 0..width]).into_data();
     assert_gap("patches", largest_gap(&ours.iter::<f32>().collect::<Vec<_>>(), &golden.floats("patches")));
+}
+
+/// How far bf16, of 8 bits, may lead away from the same weights in f32, as a part of the largest logit.
+const HALF: f32 = 0.05;
+
+#[test]
+fn half_precision_stays_half_and_near() {
+    fn check<M: Pretrained>(folder: &str) {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
+        let golden = Golden::open(&path);
+        let checkpoint = Checkpoint::open(&path).unwrap().with_dtype(Stored::As(DType::BF16));
+        let (model, _) = checkpoint.load::<M>(&Device::default()).unwrap();
+        let (ids, shape, pad) = golden.ids("");
+        let times = golden.times("");
+        let input = DenoiserInput::new(&ids, shape, &[4]).with_pad(&pad);
+        let input = if times.is_empty() { input } else { input.with_times(&times) };
+        assert_eq!(model.logits(&input).dtype(), DType::BF16, "{folder}");
+        let largest = golden.floats("logits").into_iter().fold(0.0, |a: f32, b| a.max(b.abs()));
+        let gap = golden.gap(&model, "");
+        assert!(gap > 0.0 && gap <= HALF * largest, "{folder}: {gap} of {largest}");
+        // What is written says which type it has.
+        let config: serde_json::Value = serde_json::from_str(&model.to_config()).unwrap();
+        if !folder.ends_with("sedd") {
+            assert_eq!(config["torch_dtype"], "bfloat16", "{folder}");
+        }
+    }
+    if !Device::default().supports_dtype(DType::BF16) {
+        return; // ndarray
+    }
+    check::<Llama>("backbones/llama");
+    check::<Llama>("backbones/qwen3");
+    check::<Llama>("backbones/llada");
+    check::<Gpt2>("backbones/gpt2");
+    check::<Encoder>("backbones/distilbert");
+    check::<Encoder>("backbones/xlmr_xl");
+    check::<Albert>("backbones/albert");
+    check::<ModernBert>("backbones/modernbert");
+    check::<Esm>("backbones/esm");
+    check::<Dit>("backbones/dit_udlm");
+    check::<Dit>("backbones/dit_sedd");
+    check::<Rdm>("backbones/rdm");
 }

@@ -6,7 +6,7 @@ use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 use serde_json::{Map, Value};
 
 use crate::checkpoint::{Pretrained, Slots, Words};
-use crate::{Albert, Dit, Encoder, Error, Esm, Gpt2, Llama, LlamaFamily, ModernBert, Rdm};
+use crate::{Albert, Dit, Encoder, Error, Esm, Gpt2, Llama, LlamaFamily, Llava, ModernBert, Rdm};
 
 macro_rules! families {
     ($($(#[$about:meta])* $family:ident),+ $(,)?) => {
@@ -52,8 +52,10 @@ families!(
     Gpt2,
     /// The networks of MDLM, UDLM, Duo and SEDD.
     Dit,
-    /// RDM's encoder and decoder.
+    /// The encoder–decoder of RDM.
     Rdm,
+    /// An encoder with a vision tower, which answers about text until it is shown pictures.
+    Llava,
 );
 
 impl AutoDenoiser {
@@ -110,6 +112,7 @@ impl Pretrained for AutoDenoiser {
             Some("modernbert") => Self::ModernBert(ModernBert::from_config(json, device)?),
             Some("esm") => Self::Esm(Esm::from_config(json, device)?),
             Some("diffusion_transformer") => Self::Rdm(Rdm::from_config(json, device)?),
+            Some("llava") => Self::Llava(Llava::from_config(json, device)?),
             Some("gpt2") => Self::Gpt2(Gpt2::from_config(json, device)?),
             Some(name) if name.parse::<LlamaFamily>().is_ok() => {
                 Self::Llama(Llama::from_config(json, device)?)

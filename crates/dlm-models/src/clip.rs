@@ -199,11 +199,11 @@ impl ClipVision {
             let (expected, got) = (count.max(1) * pixels, pictures.len());
             return Err(dlm_core::Error::Length { what: "numbers of pictures", expected, got }.into());
         }
-        let (weight, class) = (self.patch.weight.val(), self.class.val());
+        let class = self.class.val();
         let cut: Vec<f32> = pictures.chunks(pixels).flat_map(|picture| self.cut(picture)).collect();
-        let [inputs, _] = weight.dims();
+        let [inputs, _] = self.patch.weight.lazy_shape().dims();
         let cut = TensorData::new(cut, [count * (tokens - 1), inputs]);
-        let patches = self.patch.forward(Tensor::<2>::from_data(cut, (&weight.device(), weight.dtype())));
+        let patches = self.patch.forward(Tensor::<2>::from_data(cut, (&class.device(), class.dtype())));
         let patches = patches.reshape([count, tokens - 1, width]);
         let class = class.reshape([1, 1, width]).expand([count, 1, width]);
         let positions = self.position.weight.val().reshape([1, tokens, width]);

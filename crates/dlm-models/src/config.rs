@@ -144,9 +144,9 @@ impl EncoderConfig {
     }
 
     /// The same, saying what upstream wants to know before it reads the weights.
-    pub(crate) fn describing(mut self, architecture: &str) -> Self {
+    pub(crate) fn describing(mut self, architecture: &str, dtype: &str) -> Self {
         self.rest.insert("architectures".to_owned(), vec![architecture].into());
-        self.rest.insert("torch_dtype".to_owned(), "float32".into());
+        self.rest.insert("torch_dtype".to_owned(), dtype.into());
         self.rest.remove("dtype");
         self
     }

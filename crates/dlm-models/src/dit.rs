@@ -22,7 +22,7 @@ use crate::mlp::Mlp;
 use crate::position;
 use crate::position::{indices, select};
 use crate::rotary::{Rotary, Scaling};
-use crate::stack::run;
+use crate::stack::run_kept;
 
 pub use self::config::{DitConfig, DitLayout, Sigma};
 
@@ -71,7 +71,6 @@ pub struct DitBlock {
 }
 
 /// What all layers share: who sees whom, where tokens stand, what time it is.
-#[derive(Clone)]
 struct Scene {
     places: Places,
     /// `[B, C]`, or `[1, C]` if all rows have the same.
@@ -128,9 +127,10 @@ impl Dit {
     fn scene(&self, input: &DenoiserInput<'_>, dtype: DType) -> Scene {
         let (device, [rows, len]) = (self.device(), input.shape);
         let sees_time = self.config.sees_time();
-        let sigmas: Vec<f64> = match sees_time {
-            true => input.times.iter().map(|&t| self.config.noise.at(t)).collect(),
-            false => vec![0.0],
+        let sigmas: Vec<f64> = if sees_time {
+            input.times.iter().map(|&t| self.config.noise.at(t)).collect()
+        } else {
+            vec![0.0]
         };
         let row_of_each: Vec<usize> = (0..rows * len).map(|flat| flat / len).collect();
         let turn = self.rotary.turn(&position::ids(input, 0), input.shape, dtype, &device);
@@ -151,15 +151,15 @@ impl Dit {
         let ids: Vec<usize> = input.ids.iter().map(|&id| id as usize).collect();
         let embedded = self.word.val().select(0, indices(&ids, &self.device()));
         let scene = self.scene(input, embedded.dtype());
-        let vectors = scene.vectors(self.modulation.as_ref(), 2, Some(asked));
-        let states =
-            run(self.blocks.iter(), embedded, Some(asked), move |block: &DitBlock, states, asked| {
-                block.forward(states, &scene, asked)
-            });
+        let states = run_kept(&self.blocks, embedded, Some(asked), |block, states, asked| {
+            block.forward(states, &scene, asked)
+        });
         let states = self.final_norm.forward(states);
-        match vectors.as_slice() {
-            [shift, scale] => modulate(states, shift, scale),
-            _ => states,
+        match scene.say(self.modulation.as_ref(), 2) {
+            None => states,
+            Some(said) => {
+                modulate(states, scene.spread(&said[0], Some(asked)), scene.spread(&said[1], Some(asked)))
+            }
         }
     }
 }
@@ -182,25 +182,24 @@ impl TimeEmbedding {
 }
 
 impl Scene {
-    /// What a map says to the asked tokens or to all: so many vectors, `[N, D]` or `[1, D]`; none without
-    /// modulation.
-    fn vectors(&self, map: Option<&Linear>, count: usize, asked: Option<&Tensor<1, Int>>) -> Vec<Tensor<2>> {
-        let (Some(map), Some(condition)) = (map, &self.condition) else { return Vec::new() };
-        let said = map.forward(condition.clone());
-        let rows = self.rows.clone().map(|rows| match asked {
-            None => rows,
-            Some(asked) => rows.select(0, asked.clone()),
-        });
-        let spread = |said: Tensor<2>| match &rows {
-            None => said,
-            Some(rows) => said.select(0, rows.clone()),
-        };
-        said.chunk(count, 1).into_iter().map(spread).collect()
+    /// What a map makes of the time: so many vectors, `[B, D]` or `[1, D]`; nothing without modulation.
+    fn say(&self, map: Option<&Linear>, vectors: usize) -> Option<Vec<Tensor<2>>> {
+        let (map, condition) = (map?, self.condition.clone()?);
+        Some(map.forward(condition).chunk(vectors, 1))
+    }
+
+    /// To each asked token, or to all, what was said to its row: `[N, D]`, or `[1, D]` if that is the same.
+    fn spread(&self, said: &Tensor<2>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
+        match (&self.rows, asked) {
+            (None, _) => said.clone(),
+            (Some(rows), None) => said.clone().select(0, rows.clone()),
+            (Some(rows), Some(asked)) => said.clone().select(0, rows.clone().select(0, asked.clone())),
+        }
     }
 }
 
-fn modulate(states: Tensor<2>, shift: &Tensor<2>, scale: &Tensor<2>) -> Tensor<2> {
-    states * (scale.clone() + 1.0) + shift.clone()
+fn modulate(states: Tensor<2>, shift: Tensor<2>, scale: Tensor<2>) -> Tensor<2> {
+    states * (scale + 1.0) + shift
 }
 
 impl DitBlock {
@@ -227,27 +226,23 @@ impl DitBlock {
     /// - `input`: `[B·L, D]`
     /// - returns: `[N, D]` or `[B·L, D]`
     fn forward(&self, input: Tensor<2>, scene: &Scene, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
-        let read = self.attention_norm.forward(input.clone());
-        // Keys and values need every token's shift and scale; what is added, those of the asked.
-        let read = match scene.vectors(self.modulation.as_ref(), 6, None).as_slice() {
-            [shift, scale, ..] => modulate(read, shift, scale),
-            _ => read,
+        let attend = |read| {
+            let mixed = select(self.attention.mix(read, &scene.places), asked);
+            self.dropout.forward(self.attention.output.forward(mixed))
         };
-        let mixed = self.attention.mix(read, &scene.places);
-        let attended = self.dropout.forward(self.attention.output.forward(select(mixed, asked)));
-        let input = select(input, asked);
-        match scene.vectors(self.modulation.as_ref(), 6, asked).as_slice() {
-            [_, _, gate, shift, scale, second_gate] => {
-                let input = input + attended * gate.clone();
-                let read = modulate(self.mlp_norm.forward(input.clone()), shift, scale);
-                input + self.dropout.forward(self.mlp.forward(read)) * second_gate.clone()
-            }
-            _ => {
-                let input = input + attended;
-                let read = self.mlp_norm.forward(input.clone());
-                input + self.dropout.forward(self.mlp.forward(read))
-            }
-        }
+        let feed = |read| self.dropout.forward(self.mlp.forward(read));
+        let read = self.attention_norm.forward(input.clone());
+        let Some(said) = scene.say(self.modulation.as_ref(), 6) else {
+            let input = select(input, asked) + attend(read);
+            return input.clone() + feed(self.mlp_norm.forward(input));
+        };
+        // Keys and values need every token's shift and scale; what is added, those of the asked.
+        let to_all = |vector: usize| scene.spread(&said[vector], None);
+        let to_asked = |vector: usize| scene.spread(&said[vector], asked);
+        let attended = attend(modulate(read, to_all(0), to_all(1)));
+        let input = select(input, asked) + attended * to_asked(2);
+        let read = modulate(self.mlp_norm.forward(input.clone()), to_asked(3), to_asked(4));
+        input + feed(read) * to_asked(5)
     }
 }
 

@@ -109,7 +109,9 @@ impl LlavaConfig {
 /// By itself it answers about text. [`Llava::see`] gives the network that knows some pictures.
 ///
 /// To start from two folders, load each into a new network with
-/// [`Missing::Initialise`](crate::Missing::Initialise): what a folder does not hold stays as it is.
+/// [`Missing::Initialise`](crate::Missing::Initialise): what a folder does not hold stays as it is. The first stage
+/// of LLaVA's training, of the projector alone, is that of a network that is frozen elsewhere:
+/// `freeze(model, |key| !key.starts_with("multi_modal_projector."))`, see [`freeze`](crate::freeze).
 #[derive(Module, Debug)]
 pub struct Llava {
     pub(crate) language: Encoder,
@@ -142,14 +144,9 @@ impl Llava {
         &self.language
     }
 
-    /// The language model, to be trained or frozen by itself.
-    pub fn language_mut(&mut self) -> &mut Encoder {
-        &mut self.language
-    }
-
-    /// The vision tower, to be frozen by itself.
-    pub fn tower_mut(&mut self) -> &mut ClipVision {
-        &mut self.tower
+    /// The vision tower.
+    pub fn tower(&self) -> &ClipVision {
+        &self.tower
     }
 
     /// Looks at pictures, on the tape if the network is.

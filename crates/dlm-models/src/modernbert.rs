@@ -36,6 +36,7 @@ const RULES: Rules = Rules {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
+#[allow(clippy::struct_excessive_bools, reason = "upstream's fields")]
 pub struct ModernBertConfig {
     /// Number of words, V.
     pub vocab_size: usize,

@@ -21,7 +21,7 @@ use crate::init::{embedding, linear, norm};
 use crate::length::shares;
 use crate::position;
 use crate::position::{indices, select, upload, words};
-use crate::stack::run;
+use crate::stack::{run, run_kept};
 
 pub use self::config::RdmConfig;
 
@@ -192,14 +192,9 @@ impl Rdm {
         let times: Tensor<3> = self.tell(times, &embedded).unsqueeze_dim(1);
         let embedded = (embedded.reshape([rows, len, width]) + times).flatten(0, 1);
         let asked = indices(&sides.asked, &device);
-        let states = self.decoder.iter().enumerate().fold(
-            self.dropout.forward(embedded),
-            |states: Tensor<2>, (index, layer)| {
-                let asked = (index + 1 == self.decoder.len()).then_some(&asked);
-                layer.forward(states, &places, &memory, asked)
-            },
-        );
-        if self.decoder.is_empty() { select(states, Some(&asked)) } else { states }
+        run_kept(&self.decoder, self.dropout.forward(embedded), Some(&asked), |layer, states, asked| {
+            layer.forward(states, &places, &memory, asked)
+        })
     }
 
     /// The times as vectors like `states`.

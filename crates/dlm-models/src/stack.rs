@@ -29,3 +29,18 @@ pub(crate) fn run<'a, M: Module + 'static>(
         segment(layer, states, move |layer, states| forward(layer, states, asked.as_ref()))
     })
 }
+
+/// [`run`] for layers that share something trained besides their input, such as what they are told of the time:
+/// their activations are kept.
+pub(crate) fn run_kept<M>(
+    layers: &[M],
+    states: Tensor<2>,
+    asked: Option<&Tensor<1, Int>>,
+    forward: impl Fn(&M, Tensor<2>, Option<&Tensor<1, Int>>) -> Tensor<2>,
+) -> Tensor<2> {
+    let Some((last, layers)) = layers.split_last() else {
+        return select(states, asked);
+    };
+    let states = layers.iter().fold(states, |states, layer| forward(layer, states, None));
+    forward(last, states, asked)
+}

@@ -50,8 +50,8 @@ impl Sides {
             Attention::Causal | Attention::BlockCausal(1) => true,
             _ => return unanswerable(0, "attention that is full, causal, or a prefix"),
         };
-        if input.documents.is_some() {
-            return unanswerable(0, "rows of one document");
+        if input.documents.is_some() || input.positions.is_some() {
+            return unanswerable(0, "rows of one document, counted from its start");
         }
         let (mut sources, mut targets) = (Vec::new(), Vec::new());
         let mut places = vec![None; rows * len];

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use crate::Error;
-use crate::checkpoint::{Pretrained, Slots, Words};
+use crate::checkpoint::{Pretrained, Slots, Words, torch_dtype};
 use crate::config::{EncoderConfig, Family};
 use crate::encoder::{Embeddings, Encoder, Layer};
 
@@ -113,7 +113,8 @@ impl Pretrained for Encoder {
     }
 
     fn to_config(&self) -> String {
-        self.config().clone().describing(names(self.config().family).architecture).to_json()
+        let dtype = torch_dtype(self.embeddings.word.weight.val().dtype());
+        self.config().clone().describing(names(self.config().family).architecture, dtype).to_json()
     }
 
     fn slots(&mut self) -> Slots<'_> {

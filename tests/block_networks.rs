@@ -1,4 +1,4 @@
-//! Every backbone asked over [x_t; x_0] answers as it does block by block: places, attention and padding of rows
+//! Every backbone asked over `[x_t; x_0]` answers as it does block by block: places, attention and padding of rows
 //! that hold a text twice.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]

@@ -43,7 +43,7 @@ def main(saved, fixtures):
     for family in ("bert", "roberta", "xlmr"):
         auto = transformers.AutoModelForMaskedLM
         check(family, auto, saved / family, fixtures / "encoder" / family, "", mask=True)
-    for family in ("llama", "llama-biased", "mistral", "qwen2", "qwen3", "gpt2"):
+    for family in ("llama", "llama-biased", "mistral", "qwen2", "qwen3", "qwen3-moe", "gpt2"):
         folder, auto = f"backbones/{family}", transformers.AutoModelForCausalLM
         # Upstream's classes look back only, as in the golden case of this name.
         check(family, auto, saved / "backbones" / folder, fixtures / folder, "causal.", mask=False)

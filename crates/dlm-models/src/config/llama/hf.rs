@@ -25,14 +25,19 @@ struct Raw {
     rope_scaling: Option<RawScaling>,
     rope_parameters: Option<RawScaling>,
     partial_rotary_factor: Option<f64>,
+    tie_word_embeddings: Option<bool>,
+    attention_dropout: Option<f64>,
+    initializer_range: Option<f64>,
+}
+
+/// What some families say.
+#[derive(Deserialize)]
+struct Particular {
     attention_bias: Option<bool>,
     mlp_bias: Option<bool>,
     use_qkv_bias: Option<bool>,
     use_bias: Option<bool>,
     use_qk_norm: Option<bool>,
-    tie_word_embeddings: Option<bool>,
-    attention_dropout: Option<f64>,
-    initializer_range: Option<f64>,
 }
 
 pub(super) fn read(
@@ -67,24 +72,33 @@ pub(super) fn read(
         initializer_range: raw.initializer_range.unwrap_or(plain.initializer_range),
         ..plain
     };
-    let attention = raw.attention_bias.unwrap_or(false);
-    Ok(match family {
+    with_particular(config, text, fields)
+}
+
+fn with_particular(
+    config: LlamaConfig,
+    text: &str,
+    fields: &Map<String, Value>,
+) -> Result<LlamaConfig, Error> {
+    let said: Particular = serde_json::from_str(text).map_err(Error::ConfigJson)?;
+    let attention = said.attention_bias.unwrap_or(false);
+    Ok(match config.family {
         LlamaFamily::Llama => {
-            let biases = Biases { qkv: attention, output: attention, mlp: raw.mlp_bias.unwrap_or(false) };
+            let biases = Biases { qkv: attention, output: attention, mlp: said.mlp_bias.unwrap_or(false) };
             LlamaConfig { biases, ..config }
         }
-        _ if family.is_qwen3() => LlamaConfig {
+        family if family.is_qwen3() => LlamaConfig {
             biases: Biases { qkv: attention, output: attention, mlp: false },
             experts: config.experts.map(|_| softmax_experts(text, fields)).transpose()?,
             ..config
         },
         LlamaFamily::Llada2 => LlamaConfig {
             biases: Biases {
-                qkv: raw.use_qkv_bias.unwrap_or(false),
-                output: raw.use_bias.unwrap_or(true),
+                qkv: said.use_qkv_bias.unwrap_or(false),
+                output: said.use_bias.unwrap_or(true),
                 mlp: false,
             },
-            qk_norm: raw.use_qk_norm.unwrap_or(true),
+            qk_norm: said.use_qk_norm.unwrap_or(true),
             experts: experts(text, fields)?,
             ..config
         },

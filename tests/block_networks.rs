@@ -13,11 +13,12 @@ use dlm::core::{
 };
 use dlm::models::{AutoDenoiser, Checkpoint};
 
-/// ESM-2 scales a row by its share of masks, seen or not, so what stands behind a row changes it.
-fn counts_masks(folder: &Path) -> bool {
+/// ESM-2 scales a row by its share of masks, seen or not, so what stands behind a row changes it; RDM's encoder and
+/// decoder have rooms of their own for source and target, and refuse other questions.
+fn is_elsewhere(folder: &Path) -> bool {
     let config: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
-    config["token_dropout"] == true
+    config["token_dropout"] == true || config["model_type"] == "diffusion_transformer"
 }
 
 fn folders() -> Vec<PathBuf> {
@@ -25,7 +26,7 @@ fn folders() -> Vec<PathBuf> {
     let inside = |kind: &str| {
         let entries = root.join(kind).read_dir().unwrap().map(|entry| entry.unwrap().path());
         entries
-            .filter(|path| path.join("model.safetensors").is_file() && !counts_masks(path))
+            .filter(|path| path.join("model.safetensors").is_file() && !is_elsewhere(path))
             .collect::<Vec<_>>()
     };
     [inside("backbones"), inside("encoder")].concat()

@@ -12,7 +12,7 @@ use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::view::Attending;
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
-use dlm::models::{Checkpoint, Encoder, vocabulary};
+use dlm::models::{Checkpoint, Encoder, EncoderConfig, vocabulary};
 
 /// Upstream computes in f64; its own f32 run differs by up to 3.1e-5.
 const TOLERANCE: f32 = 1e-4;
@@ -91,6 +91,16 @@ fn logits_are_upstreams() {
     assert_gap("roberta padded on the left", Golden::of("roberta").gap(&roberta, "left."));
     let causal = Attending { inner: &roberta, attention: Attention::Causal };
     assert_gap("roberta as an autoregressive network", Golden::of("roberta").gap(&causal, "causal."));
+}
+
+#[test]
+fn fairseqs_layout_is_read() {
+    let sizes = std::fs::read_to_string(fixture("roberta").join("config.json")).unwrap();
+    let mut model = EncoderConfig::from_json(&sizes).unwrap().init(&Device::default()).unwrap();
+    let report = Checkpoint::open(fixture("roberta_fairseq")).unwrap().load_into(&mut model).unwrap();
+    assert!(report.missing.is_empty() && report.unused.is_empty(), "{report}");
+    assert_eq!(report.tied, ["decoder.lm_head.weight"]);
+    assert_gap("roberta by fairseq", Golden::of("roberta").gap(&model, ""));
 }
 
 #[test]

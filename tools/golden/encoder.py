@@ -148,6 +148,30 @@ def make(name, family, out):
     return model
 
 
+def fairseq(state):
+    """The same network as fairseq's RobertaModel names it, which has no token types: their row goes to the positions."""
+    names = [("attention.self.query", "self_attn.q_proj"), ("attention.self.key", "self_attn.k_proj"),
+             ("attention.self.value", "self_attn.v_proj"), ("attention.output.dense", "self_attn.out_proj"),
+             ("attention.output.LayerNorm", "self_attn_layer_norm"), ("intermediate.dense", "fc1"), ("output.dense", "fc2"),
+             ("output.LayerNorm", "final_layer_norm"), ("roberta.encoder.layer.", "decoder.sentence_encoder.layers."),
+             ("roberta.embeddings.word_embeddings", "decoder.sentence_encoder.embed_tokens"),
+             ("roberta.embeddings.position_embeddings", "decoder.sentence_encoder.embed_positions"),
+             ("roberta.embeddings.LayerNorm", "decoder.sentence_encoder.emb_layer_norm"),
+             ("lm_head.decoder.weight", "decoder.lm_head.weight"), ("lm_head.", "decoder.lm_head.")]
+    out, types = {}, state["roberta.embeddings.token_type_embeddings.weight"]
+    for key, value in state.items():
+        if "token_type" in key or key == "lm_head.decoder.bias" or "position_ids" in key:
+            continue
+        value = value + types[0] if "position_embeddings" in key else value
+        for ours, theirs in names:
+            if not key.startswith("decoder."):
+                key = key.replace(ours, theirs)
+            elif ours.startswith(("attention", "intermediate", "output")):
+                key = key.replace(ours, theirs)
+        out[key] = value.clone()
+    return out
+
+
 def main(root):
     torch.set_num_threads(1)
     root = pathlib.Path(root)
@@ -155,6 +179,9 @@ def main(root):
         out = root / name
         out.mkdir(parents=True, exist_ok=True)
         model = make(name, family, out)
+        if name == "roberta":
+            (root / "roberta_fairseq").mkdir(exist_ok=True)
+            torch.save({"args": None, "model": fairseq(model.state_dict())}, root / "roberta_fairseq/model.pt")
         if name == "bert":
             for folder, zipped in (("bert_bin", True), ("bert_bin_legacy", False)):
                 (root / folder).mkdir(exist_ok=True)

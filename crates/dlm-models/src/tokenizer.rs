@@ -7,10 +7,10 @@ use tokenizers::Tokenizer;
 
 use crate::Error;
 
-const BOS: &[&str] = &["<s>", "[CLS]", "<cls>"];
-const PAD: &[&str] = &["<pad>", "[PAD]"];
-const EOS: &[&str] = &["</s>", "[SEP]", "<eos>"];
-const MASK: &[&str] = &["<mask>", "[MASK]"];
+const BOS: &[&str] = &["<s>", "[CLS]", "<cls>", "<|startoftext|>", "<|beginoftext|>"];
+const PAD: &[&str] = &["<pad>", "[PAD]", "<|endoftext|>"];
+const EOS: &[&str] = &["</s>", "[SEP]", "<eos>", "<|endoftext|>"];
+const MASK: &[&str] = &["<mask>", "[MASK]", "<|mdm_mask|>", "<|mask|>"];
 
 /// Reads a `tokenizer.json` and checks that a network of `vocab_size` words has a row for each id.
 ///
@@ -28,7 +28,8 @@ pub(crate) fn read(path: &Path, vocab_size: usize) -> Result<Tokenizer, Error> {
     }
 }
 
-/// The special tokens of a tokenizer for a network of `size` words, by the spellings of RoBERTa and BERT.
+/// The special tokens of a tokenizer for a network of `size` words, by the spellings of RoBERTa and
+/// BERT, of ESM, and of LLaDA and Dream, where padding is the last token too.
 ///
 /// # Errors
 /// [`Error::NoSpecialToken`] for the first that is not there; [`Error::Core`] for one that the network has

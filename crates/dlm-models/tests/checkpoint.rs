@@ -223,10 +223,18 @@ fn a_tokenizer_must_be_one_and_fit() {
     Checkpoint::write(&load(&folder).expect("sound"), &folder, Some(&path)).expect("written");
     assert!(checkpoint.tokenizer().expect("sound").is_some());
 
+    write_tokenizer(&folder, &["<|startoftext|>", "<|endoftext|>", "<unk>", "<|mdm_mask|>"]);
+    let llada = checkpoint.tokenizer().expect("sound").expect("there");
+    let words = vocabulary(&llada, 13).expect("special tokens");
+    assert_eq!(words, Vocabulary::new(13, 0, 1, 1, 3).expect("valid"));
+
     write_tokenizer(&folder, &["<s>", "<pad>", "</s>", "<unk>"]);
     let tokenizer = checkpoint.tokenizer().expect("sound").expect("there");
     let error = vocabulary(&tokenizer, 13).expect_err("no mask");
-    assert_eq!(error.to_string(), "the tokenizer has no mask token (sought <mask>, [MASK])");
+    assert_eq!(
+        error.to_string(),
+        "the tokenizer has no mask token (sought <mask>, [MASK], <|mdm_mask|>, <|mask|>)"
+    );
 
     write_tokenizer(&folder, &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"]);
     let error = checkpoint.tokenizer().expect_err("14 words");

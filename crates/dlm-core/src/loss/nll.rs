@@ -215,6 +215,7 @@ fn index(targets: &[TokenId], device: &Device) -> Tensor<2, Int> {
 fn attach<const K: usize>(value: Tensor<1>, gradients: [(Tensor<2>, Tensor<2>); K]) -> Tensor<1> {
     gradients.into_iter().fold(value, |value, (tensor, gradient)| {
         let linear = (tensor * gradient).sum();
-        value + linear.clone() - linear.detach()
+        // In this order, so that the value gets an exact zero.
+        value + (linear.clone() - linear.detach())
     })
 }

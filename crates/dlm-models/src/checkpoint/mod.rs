@@ -7,13 +7,14 @@ mod hub;
 mod keys;
 mod pretrained;
 mod report;
+mod safetensors_file;
 mod save;
 mod slot;
 pub(crate) mod weights;
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, TensorData};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
@@ -47,7 +48,8 @@ pub enum Missing {
 /// A folder as Hugging Face's `save_pretrained` leaves it.
 ///
 /// It holds `config.json` and the weights as `model.safetensors` or `pytorch_model.bin`, either in one
-/// file or in several with an index, and possibly `tokenizer.json`.
+/// file or in several with an index, and possibly `tokenizer.json`. Of fairseq's folders `model.pt` is read, by
+/// [`Checkpoint::load_into`].
 ///
 /// # Example
 /// ```no_run
@@ -161,12 +163,16 @@ impl Checkpoint {
 
     /// Moves weights into the model as far as they are there.
     fn fill<M: Pretrained>(&self, model: &mut M, weights: &mut Weights) -> Result<Report, Error> {
-        let (names, tied) = (model.clone(), model.tied());
+        let (names, tied, keys) = (model.clone(), model.tied(), weights.keys());
         let mut report = Report::default();
         for (key, slot) in model.slots() {
             let shape = slot.shape();
             let spellings = std::iter::once(key.clone()).chain(names.spellings(&key));
             match spellings.into_iter().find(|key| weights.has(key)) {
+                None if names.is_zero(&key, &|key| keys.contains(key)) => {
+                    slot.set(TensorData::zeros::<f32, _>(shape));
+                    report.loaded.push(key);
+                }
                 None => report.missing.push(key),
                 Some(found) => {
                     slot.set(weights.take(&found, &shape, self.dtype)?);

@@ -29,6 +29,12 @@ pub trait Pretrained: Factored + Module {
         Vec::new()
     }
 
+    /// Whether the parameter `key`, which a file lacks, is zero in its layout; `has` tells what the file has.
+    fn is_zero(&self, key: &str, has: &dyn Fn(&str) -> bool) -> bool {
+        let _ = (key, has);
+        false
+    }
+
     /// Names of copies of tied weights, which files may hold and nobody reads.
     fn tied(&self) -> Vec<String> {
         Vec::new()

@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use burn::store::burn_pack::Tensor as Lazy;
-use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
+use burn::store::burn_pack::Tensor as Pickled;
+use burn::store::{ModuleStore, PytorchStore, bridge};
 use burn::tensor::{DType, TensorData};
 use serde::Deserialize;
 
+use super::safetensors_file::{self, Region};
 use super::{INDEX, Stored, WEIGHTS};
 use crate::Error;
 
 /// Where weights may be, in the order of preference; an index names several files of the kind above it.
-pub(crate) const FILES: [(&str, Format, bool); 4] = [
+pub(crate) const FILES: [(&str, Format, bool); 5] = [
     (WEIGHTS, Format::Safetensors, false),
     (INDEX, Format::Safetensors, true),
     ("pytorch_model.bin", Format::Pytorch, false),
     ("pytorch_model.bin.index.json", Format::Pytorch, true),
+    ("model.pt", Format::Fairseq, false),
 ];
 
 #[derive(Clone, Copy)]
@@ -24,11 +26,45 @@ pub(crate) enum Format {
     Safetensors,
     /// Zip archive or legacy pickle; burn's reader tells them apart and runs no code.
     Pytorch,
+    /// The same with the weights under `model`, beside the arguments of the training.
+    Fairseq,
 }
 
 /// The weights of a checkpoint that nobody has taken yet.
 pub(crate) struct Weights {
-    tensors: BTreeMap<String, (Lazy, PathBuf)>,
+    tensors: BTreeMap<String, (Found, PathBuf)>,
+}
+
+/// A tensor that was not read yet.
+pub(super) enum Found {
+    Region(Region),
+    Pickled(Pickled),
+}
+
+impl Found {
+    fn shape(&self) -> &[usize] {
+        match self {
+            Self::Region(region) => &region.shape,
+            Self::Pickled(tensor) => tensor.shape.as_slice(),
+        }
+    }
+
+    /// # Errors
+    /// The name of the type, unless it is a float.
+    fn dtype(&self) -> Result<DType, String> {
+        match self {
+            Self::Region(region) => region.dtype.clone(),
+            Self::Pickled(tensor) if tensor.dtype.is_float() => Ok(tensor.dtype),
+            Self::Pickled(tensor) => Err(format!("{:?}", tensor.dtype)),
+        }
+    }
+
+    fn read(self, file: &Path, dtype: DType) -> Result<TensorData, Error> {
+        match self {
+            Self::Region(region) => region.read(file, dtype),
+            Self::Pickled(tensor) => bridge::into_data(tensor).map_err(|reason| Error::damaged(file, reason)),
+        }
+    }
 }
 
 impl Weights {
@@ -61,6 +97,11 @@ impl Weights {
         self.tensors.contains_key(key)
     }
 
+    /// Names of all.
+    pub(crate) fn keys(&self) -> BTreeSet<String> {
+        self.tensors.keys().cloned().collect()
+    }
+
     /// Takes a weight without reading it.
     pub(crate) fn discard(&mut self, key: &str) -> bool {
         self.tensors.remove(key).is_some()
@@ -71,19 +112,17 @@ impl Weights {
         let Some((tensor, file)) = self.tensors.remove(key) else {
             return Err(Error::Missing { keys: vec![key.to_owned()] });
         };
-        if tensor.shape.as_slice() != shape {
-            let found = tensor.shape.as_slice().to_vec();
+        if tensor.shape() != shape {
+            let found = tensor.shape().to_vec();
             return Err(Error::Shape { key: key.to_owned(), expected: shape.to_vec(), found });
         }
-        if !tensor.dtype.is_float() {
-            return Err(Error::Dtype { key: key.to_owned(), found: format!("{:?}", tensor.dtype) });
-        }
+        let own = tensor.dtype().map_err(|found| Error::Dtype { key: key.to_owned(), found })?;
         let dtype = match dtype {
-            Stored::Kept => tensor.dtype,
+            Stored::Kept => own,
             Stored::F32 => DType::F32,
             Stored::As(dtype) => dtype,
         };
-        let data = bridge::into_data(tensor).map_err(|reason| Error::damaged(&file, reason))?;
+        let data = tensor.read(&file, own)?;
         let broken = data.iter::<f32>().position(|value| !value.is_finite());
         match broken {
             None => Ok(data.convert_dtype(dtype)),
@@ -98,20 +137,23 @@ impl Weights {
 }
 
 impl Format {
-    fn read(self, file: &Path) -> Result<BTreeMap<String, Lazy>, Error> {
+    fn read(self, file: &Path) -> Result<BTreeMap<String, Found>, Error> {
         match self {
-            Self::Safetensors => stored(file, SafetensorsStore::from_file(file)),
-            // burn renumbers layers to close gaps; a gap in a transformer is a damaged file.
-            Self::Pytorch => stored(file, PytorchStore::from_file(file).map_indices_contiguous(false)),
+            Self::Safetensors => safetensors_file::regions(file),
+            Self::Fairseq => pickled(file, pytorch(file).with_top_level_key("model")),
+            Self::Pytorch => pickled(file, pytorch(file)),
         }
     }
 }
 
-fn stored<S: ModuleStore>(file: &Path, mut store: S) -> Result<BTreeMap<String, Lazy>, Error>
-where
-    S::Error: std::fmt::Display,
-{
-    store.get_all_tensors().cloned().map_err(|reason| Error::damaged(file, reason))
+fn pytorch(file: &Path) -> PytorchStore {
+    // burn renumbers layers to close gaps; a gap in a transformer is a damaged file.
+    PytorchStore::from_file(file).map_indices_contiguous(false)
+}
+
+fn pickled(file: &Path, mut store: PytorchStore) -> Result<BTreeMap<String, Found>, Error> {
+    let tensors = store.get_all_tensors().map_err(|reason| Error::damaged(file, reason))?;
+    Ok(tensors.iter().map(|(key, tensor)| (key.clone(), Found::Pickled(tensor.clone()))).collect())
 }
 
 /// The files that an index names.

@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 
+use super::fairseq;
 use crate::Error;
 use crate::checkpoint::{Pretrained, Slots, Words, torch_dtype};
 use crate::config::{EncoderConfig, Family};
@@ -81,7 +82,12 @@ const ROBERTA: Names = Names {
     dense: "lm_head.dense",
     norm: "lm_head.layer_norm",
     bias: "lm_head.bias",
-    tied: &["lm_head.decoder.weight", "lm_head.decoder.bias"],
+    tied: &[
+        "lm_head.decoder.weight",
+        "lm_head.decoder.bias",
+        "decoder.lm_head.weight",
+        "encoder.lm_head.weight",
+    ],
     ..BERT
 };
 
@@ -144,7 +150,8 @@ impl Pretrained for Encoder {
         }
     }
 
-    /// Without the prefix, as in folders of an encoder alone; with TensorFlow's names of norms.
+    /// Without the prefix, as in folders of an encoder alone; with TensorFlow's names of norms; with fairseq's of
+    /// everything.
     fn spellings(&self, key: &str) -> Vec<String> {
         let bare = key.strip_prefix(names(self.config().family).body);
         let stems: Vec<&str> = std::iter::once(key).chain(bare).collect();
@@ -152,7 +159,13 @@ impl Pretrained for Encoder {
             let norm = |name, older| key.strip_suffix(name).map(|stem| format!("{stem}{older}"));
             norm("LayerNorm.weight", "LayerNorm.gamma").or_else(|| norm("LayerNorm.bias", "LayerNorm.beta"))
         };
-        bare.map(str::to_owned).into_iter().chain(stems.iter().filter_map(older)).collect()
+        let fairseq = fairseq::spellings(key);
+        bare.map(str::to_owned).into_iter().chain(stems.iter().filter_map(older)).chain(fairseq).collect()
+    }
+
+    /// fairseq has no token types.
+    fn is_zero(&self, key: &str, has: &dyn Fn(&str) -> bool) -> bool {
+        key.ends_with("token_type_embeddings.weight") && fairseq::is_fairseq(has)
     }
 
     fn tied(&self) -> Vec<String> {

@@ -4,6 +4,7 @@ pub(super) mod albert;
 pub(super) mod bert;
 pub(super) mod dit;
 pub(super) mod esm;
+mod fairseq;
 mod gpt2;
 mod llada;
 mod llama;

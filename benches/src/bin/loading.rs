@@ -1,0 +1,33 @@
+//! Time and peak memory of reading a Hugging Face folder, beside the size of its weights.
+//!
+//! ```sh
+//! cargo run --release -p dlm-benches --bin loading -- FOLDER [f32 | kept]
+//! ```
+
+use std::error::Error;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use dlm::models::{AutoDenoiser, Checkpoint, Missing, Stored, size};
+use dlm::train::Memory;
+
+#[allow(clippy::print_stdout)]
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().ok_or("name a folder")?;
+    let dtype = if arguments.next().as_deref() == Some("kept") { Stored::Kept } else { Stored::F32 };
+    let device = Device::default();
+    let before = Memory::now(&device).resident.unwrap_or(0);
+    let began = Instant::now();
+    let checkpoint = Checkpoint::open(&folder)?.with_missing(Missing::Initialise).with_dtype(dtype);
+    let (model, _) = checkpoint.load::<AutoDenoiser>(&device)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let peak = Memory::now(&device).peak.unwrap_or(0).saturating_sub(before);
+    let bytes = size(&model).bytes as u64;
+    let line = serde_json::json!({
+        "folder": folder, "seconds": seconds, "weights_mib": bytes >> 20, "peak_mib": peak >> 20,
+        "ratio": peak as f64 / bytes as f64,
+    });
+    println!("{line}");
+    Ok(())
+}

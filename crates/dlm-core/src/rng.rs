@@ -35,6 +35,8 @@ pub enum Purpose {
     NoiseToken = 11,
     /// When: the draw that all rows of a batch share.
     SharedTime = 12,
+    /// Which positions become noise, where the first draw was not accepted.
+    Redraw = 14,
     /// Initial values of new parameters.
     Weights = 13,
 }

@@ -190,6 +190,37 @@ fn a_narrow_band_of_times_needs_no_weights() {
 }
 
 #[test]
+fn blocks_are_drawn_again_until_their_noise_is_in_the_band() {
+    let vocabulary = vocabulary();
+    let batch = Batch::new(&vec![Sequence::whole(vec![5; 52]); 60], &vocabulary).unwrap();
+    let blocks = Blocks::new(10).unwrap();
+    let shares = |blocks: Blocks, times: f64| -> Vec<usize> {
+        let noised = forward().noise_blocks(&batch, blocks, &[times; 360], &CounterRng::new(3)).unwrap();
+        let rows = noised.xt().chunks_exact(52).flat_map(|row| row.chunks(10));
+        rows.map(|block| block.iter().filter(|&&id| id == MASK).count()).collect()
+    };
+    let free = shares(blocks, 0.5);
+    let held = shares(blocks.redrawn_within(0.4, 0.6).unwrap(), 0.5);
+    assert!(free.iter().any(|&n| n < 3) && free.iter().any(|&n| n > 7));
+    for (block, (&free, &held)) in free.iter().zip(&held).enumerate() {
+        // The last block of a row has two tokens: one of them is in the band.
+        let band = if block % 6 == 5 { 1..=1 } else { 4..=6 };
+        assert!(band.contains(&held), "block {block}: {held}");
+        assert!(!band.contains(&free) || free == held, "a draw within the band is kept");
+    }
+    // No number of two tokens is in this band, and ten never are at this time: what was drawn is taken.
+    let two = Blocks::new(2).unwrap();
+    let (times, rng) = ([0.5; 60 * 26], CounterRng::new(3));
+    let held = forward().noise_blocks(&batch, two.redrawn_within(0.6, 0.9).unwrap(), &times, &rng).unwrap();
+    assert_eq!(held, forward().noise_blocks(&batch, two, &times, &rng).unwrap());
+    let never = shares(blocks.redrawn_within(0.4, 0.6).unwrap(), 0.0);
+    assert_eq!(never, vec![0; 360]);
+    for (low, high) in [(-0.1, 0.5), (0.6, 0.5), (0.5, 1.1), (f64::NAN, 1.0), (0.0, f64::NAN)] {
+        assert!(blocks.redrawn_within(low, high).is_err(), "{low} {high}");
+    }
+}
+
+#[test]
 fn bad_input_is_named() {
     let (batch, blocks, rng) = (batch(), Blocks::new(4).unwrap(), CounterRng::new(0));
     let error = |times: &[f64]| forward().noise_blocks(&batch, blocks, times, &rng).unwrap_err().to_string();

@@ -5,8 +5,8 @@
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use dlm_core::loss::{
-    Confidence, D3pm, Elbo, FlowMatching, GenMd4, LogScores, Nelbo, Reduction, ScoreEntropy, TokenLoss,
-    forbid, nll, nll_per_token,
+    Confidence, D3pm, Elbo, FlowMatching, GenMd4, LogScores, Nelbo, Reduction, Scaled, ScoreEntropy,
+    TokenLoss, forbid, nll, nll_per_token,
 };
 use dlm_core::prior::{Mixed, Words};
 use dlm_core::schedule::{Cosine, Hybrid, Linear, PerToken};
@@ -479,6 +479,70 @@ fn reductions_are_those_of_the_weighted_losses() {
         let got = f64::from(reduction.reduce(terms, &noised).into_scalar::<f32>());
         let expected = nll(z.clone(), &noised, &Nelbo::new(Linear, reduction)).into_scalar::<f32>();
         assert!(close(got, f64::from(expected), 1e-5), "{reduction:?}: {got} {expected}");
+    }
+}
+
+#[test]
+fn a_row_counts_as_its_factor_says() {
+    let batch = Batch::new(&[Sequence::whole(vec![3, 4]), Sequence::whole(vec![5])], &vocabulary()).unwrap();
+    let forward = Forward::new(Linear, Prior::uniform(&vocabulary()).unwrap());
+    let noised = Noised::with_tokens(&batch, &[0.5, 0.2], &[3, 5, 4, 1], forward.prior()).unwrap();
+    let z = || upload(&logits(3, true), &Device::flex());
+    let plain = numbers(Elbo::new(&forward).terms(z(), &noised));
+    let scaled = numbers(Scaled::new(Elbo::new(&forward), vec![2.0, 0.25]).unwrap().terms(z(), &noised));
+    for ((plain, scaled), factor) in plain.iter().zip(scaled).zip([2.0, 2.0, 0.25]) {
+        assert!(close(scaled, plain * factor, 1e-6) && *plain > 0.0);
+    }
+}
+
+#[test]
+fn a_large_vocabulary_is_worked_through_in_pieces() {
+    // Three pieces of 4 M entries; the words and what becomes of them differ from row to row.
+    let (words, rows) = (100_000_u32, 100);
+    let vocabulary = Vocabulary::new(words as usize, 0, 1, 2, 3).unwrap();
+    let text: Vec<u32> = (0..rows).map(|n| 10 + 977 * n).collect();
+    let noise: Vec<u32> = (0..rows).map(|n| if n % 3 == 0 { 10 + 977 * n } else { 20 + 313 * n }).collect();
+    let forward = Forward::new(Linear, Prior::uniform(&vocabulary).unwrap());
+    let value = |n: u32, v: u32| ((n + 1) as f32 * 0.37 + v as f32 * 0.011).sin() * 3.0;
+    let logits = |rows: &[u32]| {
+        let values: Vec<f32> = rows.iter().flat_map(|&n| (0..words).map(move |v| value(n, v))).collect();
+        let data = TensorData::new(values, [rows.len(), words as usize]);
+        Tensor::<2>::from_data(data, &Device::flex().autodiff()).require_grad()
+    };
+    let run = |rows: &[u32]| {
+        let pick = |of: &[u32]| rows.iter().map(|&n| of[n as usize]).collect::<Vec<_>>();
+        let batch = Batch::new(&[Sequence::whole(pick(&text))], &vocabulary).unwrap();
+        let noised = Noised::with_tokens(&batch, &[0.4], &pick(&noise), forward.prior()).unwrap();
+        let z = logits(rows);
+        let bound = Elbo::new(&forward).terms(z.clone(), &noised);
+        let scores = ScoreEntropy::new(&forward).terms(LogScores(z.clone()), &noised);
+        let (one, other) = (numbers(bound.clone().inner()), numbers(scores.clone().inner()));
+        let gradient =
+            z.grad(&(bound + scores).sum().backward()).unwrap().abs().sum_dim(1).squeeze_dim::<1>(1);
+        [one, other, numbers(gradient)]
+    };
+    // The divergence of rates again, with p over words that are not special.
+    let exact = |n: u32| {
+        let p = softmax(&(0..words).map(|v| f64::from(value(n, v))).collect::<Vec<_>>());
+        let (x0, xt) = (text[n as usize] as usize, noise[n as usize] as usize);
+        let even = |i: usize| if i < 4 { 0.0 } else { 0.4 / f64::from(words - 4) };
+        let truth = |i: usize| even(i) + if i == x0 { 0.6 } else { 0.0 };
+        let said = |i: usize| even(i) + 0.6 * p[i];
+        let others = |law: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            (0..words as usize).filter(|&i| i != xt).map(|i| law(i) / law(xt)).collect()
+        };
+        divergence(&others(&truth), &others(&said)) / 0.6 / f64::from(words - 4)
+    };
+    let all = run(&(0..rows).collect::<Vec<_>>());
+    for n in [0, 1, 2, 50, 98] {
+        assert!(close(all[0][n as usize], exact(n), 2e-5), "row {n}: {} {}", all[0][n as usize], exact(n));
+    }
+    for part in [0..7, 40..45, 95..100] {
+        let alone = run(&part.clone().collect::<Vec<_>>());
+        for (all, alone) in all.iter().zip(&alone) {
+            let all = &all[part.start as usize..part.end as usize];
+            assert!(all.iter().zip(alone).all(|(a, b)| close(*a, *b, 1e-5)), "{part:?}: {all:?} {alone:?}");
+        }
     }
 }
 

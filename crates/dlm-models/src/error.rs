@@ -45,6 +45,14 @@ pub enum Error {
         /// What was sought.
         file: &'static str,
     },
+    /// The hub does not answer, or has no such model.
+    #[error("cannot get {name} from the hub: {reason}")]
+    Hub {
+        /// The model's name.
+        name: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -58,7 +58,7 @@ pub fn trainable<M: Module>(model: &M) -> usize {
 /// // XLM-R BASE, never allocated.
 /// let config = EncoderConfig::new(250_002, 768, 12, 12).with_max_position_embeddings(514);
 /// let Size { parameters, bytes } = size(&config.init(&Device::flex())?);
-/// assert_eq!((parameters, bytes), (278_295_186 - 1, 4 * (278_295_186 - 1)));
+/// assert_eq!((parameters, bytes), (278_295_186, 4 * 278_295_186));
 /// # Ok::<(), dlm_models::Error>(())
 /// ```
 pub fn size<M: Pretrained>(model: &M) -> Size {

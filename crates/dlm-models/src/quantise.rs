@@ -32,9 +32,9 @@ const BLOCK: usize = 32;
 /// ```
 /// use burn::tensor::Device;
 /// use dlm_models::{Bits, EncoderConfig, quantised, size};
-/// let model = EncoderConfig::new(50, 64, 2, 4).init(&Device::flex())?;
+/// let model = EncoderConfig::new(50, 128, 2, 4).init(&Device::flex())?;
 /// let smaller = quantised(&model, Bits::Eight);
-/// assert!(size(&smaller).bytes < size(&model).bytes / 3);
+/// assert!(size(&smaller).bytes < size(&model).bytes / 2);
 /// # Ok::<(), dlm_models::Error>(())
 /// ```
 #[must_use]

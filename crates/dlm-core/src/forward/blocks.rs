@@ -4,22 +4,48 @@ use super::draw::{Draw, flags};
 use super::{Forward, Noised, check_time};
 use crate::denoiser::{Attention, DenoiserInput};
 use crate::error::{Error, in_domain, same_length};
-use crate::rng::CounterRng;
+use crate::rng::{CounterRng, Purpose};
 use crate::schedule::Schedule;
 use crate::sequence::{Batch, TokenId};
 
 /// How rows are cut into blocks: from their first position, `len` positions each, the last one perhaps shorter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Blocks {
     len: usize,
+    band: [f64; 2],
 }
+
+/// Draws of a block's noise after which one is taken whose share of noise is outside the band.
+const TRIES: usize = 1000;
 
 impl Blocks {
     /// # Errors
     /// [`Error::OutOfDomain`] if `len` is 0.
     pub fn new(len: usize) -> Result<Self, Error> {
         in_domain(len > 0, "positions of a block", "at least 1", len as f64)?;
-        Ok(Self { len })
+        Ok(Self { len, band: [0.0, 1.0] })
+    }
+
+    /// Draws the noise of a block again until from `low` to `high` of its maskable tokens are noise, as BD3LM
+    /// does in training with times of such a band; a block that has no such number of tokens takes its first
+    /// draw. The noise then is no longer that of the bound.
+    ///
+    /// # Errors
+    /// [`Error::OutOfDomain`] unless `0 ≤ low ≤ high ≤ 1`.
+    ///
+    /// # Source
+    /// Arriola et al. 2025, arXiv:2503.09573, its code.
+    pub fn redrawn_within(self, low: f64, high: f64) -> Result<Self, Error> {
+        in_domain((0.0..=1.0).contains(&low), "low end of a band", "in [0, 1]", low)?;
+        in_domain((low..=1.0).contains(&high), "high end of a band", "from the low end to 1", high)?;
+        Ok(Self { band: [low, high], ..self })
+    }
+
+    /// Whether `noisy` of `maskable` tokens are within the band, or no number of them is.
+    fn accepts(self, noisy: usize, maskable: usize) -> bool {
+        let [low, high] = self.band;
+        let within = |noisy: usize| (low..=high).contains(&(noisy as f64 / maskable as f64));
+        maskable == 0 || within(noisy) || !(0..=maskable).any(within)
     }
 
     /// Positions of a block.
@@ -66,13 +92,41 @@ impl<S: Schedule> Forward<S> {
         }
         let place = |flat: usize| flat / len * count + blocks.of(flat % len);
         let keep: Vec<f64> = times.iter().map(|&t| self.schedule.alpha(t)).collect();
-        let noisy = flags(batch, rng, Draw::First, |_, flat| keep[place(flat)]);
+        let mut noisy = flags(batch, rng, Draw::First, |_, flat| keep[place(flat)]);
+        for (block, &keep) in keep.iter().enumerate() {
+            let (row, start) = (block / count, block % count * blocks.len);
+            let span = row * len + start..row * len + (start + blocks.len).min(len);
+            let mut row_rng = rng.row(Purpose::Redraw, batch.key(row));
+            // Each block has room for all of its tries behind those of the blocks before it.
+            let place = |number: usize, i: usize| start * (TRIES + 1) + number * blocks.len + i;
+            let uniform = |number, i| row_rng.uniform(place(number, i));
+            redraw(blocks, keep, &batch.maskable()[span.clone()], &mut noisy[span], uniform);
+        }
         // A prior that does not vary mixes alike at every time; at t = 1 there is noise to see it by.
         let mask = 1.0 - self.prior.share(1.0)[0];
         let tokens = self.tokens(batch, &noisy, rng, Draw::First, |_| mask);
         let mean = |times: &[f64]| times.iter().sum::<f64>() / count as f64;
         let clock = (0..batch.ids().len()).map(|flat| times[place(flat)]).collect();
         Ok(self.filled(batch, times.chunks_exact(count).map(mean).collect(), &noisy, &tokens).clocked(clock))
+    }
+}
+
+/// Draws the noise of a block again while the band does not accept it; `uniform` gives a try's draw of a position.
+fn redraw(
+    blocks: Blocks,
+    keep: f64,
+    maskable: &[bool],
+    noisy: &mut [bool],
+    mut uniform: impl FnMut(usize, usize) -> f64,
+) {
+    let all = maskable.iter().filter(|&&maskable| maskable).count();
+    for number in 1..=TRIES {
+        if blocks.accepts(noisy.iter().filter(|&&noisy| noisy).count(), all) {
+            return;
+        }
+        for (i, (noisy, &maskable)) in noisy.iter_mut().zip(maskable).enumerate() {
+            *noisy = maskable && uniform(number, i) >= keep;
+        }
     }
 }
 

@@ -13,10 +13,10 @@ pub(super) fn normal(level: f64) -> Result<f64, Error> {
 }
 
 /// The chance that a normal number lies within `x` deviations: ∫ by Simpson's rule, whose error at this step is
-/// below 1e-12.
+/// below 1e-14.
 fn within(x: f64) -> f64 {
     let x = x.min(9.0);
-    let parts = 2 * (32.0 * x).ceil().max(1.0) as usize;
+    let parts = 2 * (128.0 * x).ceil().max(1.0) as usize;
     let density = |i: usize| (-0.5 * (x * i as f64 / parts as f64).powi(2)).exp();
     let inner: f64 = (1..parts).map(|i| density(i) * if i % 2 == 1 { 4.0 } else { 2.0 }).sum();
     let area = (density(0) + inner + density(parts)) * x / parts as f64 / 3.0;

@@ -14,7 +14,7 @@ pub const MOST_ANY_ORDER: usize = 8;
 ///
 /// # Errors
 /// [`Error::OutOfDomain`] for a row of more than [`MOST_ANY_ORDER`] maskable tokens; else as
-/// [`Estimator::estimate`].
+/// [`Estimator::estimate`](super::Estimator::estimate).
 pub fn any_order(
     model: &dyn Denoiser,
     rows: &[Sequence],

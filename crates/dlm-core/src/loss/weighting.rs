@@ -1,5 +1,6 @@
 use burn::tensor::Tensor;
 
+use super::TokenLoss;
 use super::columns::column;
 use crate::error::{Error, in_domain, same_length};
 use crate::forward::Noised;
@@ -148,7 +149,7 @@ impl Weighting for Flat {
     }
 }
 
-/// Another weighting, each row's terms times a factor: what undoes a choice of times (see
+/// Another weighting or [`TokenLoss`], each row's terms times a factor: what undoes a choice of times (see
 /// [`Times::factor`](crate::Times::factor) and [`Importance`](crate::time::Importance)).
 ///
 /// # Example
@@ -171,7 +172,7 @@ pub struct Scaled<W> {
     factors: Vec<f64>,
 }
 
-impl<W: Weighting> Scaled<W> {
+impl<W> Scaled<W> {
     /// One factor for each row.
     ///
     /// # Errors
@@ -205,5 +206,22 @@ impl<W: Weighting> Weighting for Scaled<W> {
             }
         }
         Weights { target, uniform }
+    }
+}
+
+impl<L: TokenLoss> TokenLoss for Scaled<L> {
+    type Output = L::Output;
+
+    /// # Panics
+    /// As the loss within, and if a row has no factor.
+    fn terms(&self, output: Self::Output, noised: &Noised) -> Tensor<1> {
+        let terms = self.inner.terms(output, noised);
+        if noised.at().is_empty() {
+            return terms;
+        }
+        let len = noised.shape()[1];
+        let factors: Vec<f64> = noised.at().iter().map(|&i| self.factors[i / len]).collect();
+        let factors = column(&factors, &terms.device()).squeeze_dim(1);
+        terms * factors
     }
 }

@@ -3,7 +3,8 @@ use crate::error::{Error, in_domain};
 
 /// α̃(t) = ε₁ + (1 − ε₀ − ε₁)·α(t): the schedule starts at 1 − ε₀ and ends at ε₁.
 ///
-/// The exact ends are what a sampler wants; this is what published models were trained with.
+/// The exact ends are what a sampler wants; this is what published models were trained with. A bound over it lacks
+/// what happens beyond the ends: for the noise that is left at t = 0 MD4 adds (1 − α̃(0))·ln V a token.
 ///
 /// # Laws
 /// As a [`Schedule`], but α̃(0) = 1 − ε₀ and α̃(1) = ε₁.

@@ -2,6 +2,8 @@
 
 pub(crate) mod adapters;
 mod head;
+#[cfg(feature = "hub")]
+mod hub;
 mod keys;
 mod pretrained;
 mod report;

@@ -12,7 +12,7 @@ use super::{INDEX, Stored, WEIGHTS};
 use crate::Error;
 
 /// Where weights may be, in the order of preference; an index names several files of the kind above it.
-const FILES: [(&str, Format, bool); 4] = [
+pub(crate) const FILES: [(&str, Format, bool); 4] = [
     (WEIGHTS, Format::Safetensors, false),
     (INDEX, Format::Safetensors, true),
     ("pytorch_model.bin", Format::Pytorch, false),
@@ -20,7 +20,7 @@ const FILES: [(&str, Format, bool); 4] = [
 ];
 
 #[derive(Clone, Copy)]
-enum Format {
+pub(crate) enum Format {
     Safetensors,
     /// Zip archive or legacy pickle; burn's reader tells them apart and runs no code.
     Pytorch,
@@ -115,7 +115,7 @@ where
 }
 
 /// The files that an index names.
-fn shards(index: &Path, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn shards(index: &Path, folder: &Path) -> Result<Vec<PathBuf>, Error> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,

@@ -1,0 +1,83 @@
+//! Every backbone asked over `[x_t; x_0]` answers as it does block by block: places, attention and padding of rows
+//! that hold a text twice.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use dlm::core::schedule::Linear;
+use dlm::core::{
+    Batch, BlockQuestion, Blocks, CounterRng, Denoiser, DenoiserInput, Forward, Prior, Sequence, TokenId,
+    Vocabulary,
+};
+use dlm::models::{AutoDenoiser, Checkpoint};
+
+/// ESM-2 scales a row by its share of masks, seen or not, so what stands behind a row changes it.
+fn counts_masks(folder: &Path) -> bool {
+    let config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
+    config["token_dropout"] == true
+}
+
+fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let inside = |kind: &str| {
+        let entries = root.join(kind).read_dir().unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .filter(|path| path.join("model.safetensors").is_file() && !counts_masks(path))
+            .collect::<Vec<_>>()
+    };
+    [inside("backbones"), inside("encoder")].concat()
+}
+
+fn answer(model: &AutoDenoiser, input: &DenoiserInput<'_>) -> Vec<f32> {
+    model.check(input).unwrap();
+    model.logits(input).into_data().iter().collect()
+}
+
+#[test]
+fn a_row_with_its_clean_text_behind_it_is_its_blocks_one_by_one() {
+    let folders = folders();
+    assert!(folders.len() > 10, "{folders:?}");
+    for folder in folders {
+        let (model, _) = Checkpoint::open(&folder).unwrap().load::<AutoDenoiser>(&Device::default()).unwrap();
+        let size = model.vocab_size();
+        let vocabulary = Vocabulary::new(size, 0, 1, 2, size as TokenId - 1).unwrap();
+        let words = |seed: usize, len: usize| {
+            (0..len).map(|i| (3 + (seed + 5 * i) % (size - 4)) as TokenId).collect()
+        };
+        let rows = [Sequence::whole(words(1, 7)), Sequence::whole(words(4, 5))];
+        let batch = Batch::new(&rows, &vocabulary).unwrap();
+        let forward = Forward::new(Linear, Prior::Absorbing { mask: vocabulary.mask });
+        for len in [3, 7] {
+            let blocks = Blocks::new(len).unwrap();
+            let count = blocks.count(7);
+            // Networks that hear the time hear one a row.
+            let noised =
+                forward.noise_blocks(&batch, blocks, &vec![0.7; 2 * count], &CounterRng::new(2)).unwrap();
+            let question = BlockQuestion::new(&noised, blocks);
+            let together = answer(&model, &question.input());
+            assert!(noised.at().len() > 3);
+            for (&at, together) in noised.at().iter().zip(together.chunks_exact(size)) {
+                let (row, position) = (at / 7, at % 7);
+                let (start, end) = (position / len * len, (position / len * len + len).min(rows[row].len()));
+                let text =
+                    [&noised.x0()[row * 7..][..start], &noised.xt()[row * 7 + start..row * 7 + end]].concat();
+                // The block sees what is before it; what is before it does not see the block.
+                let pairs: Vec<bool> =
+                    (0..end * end).map(|pair| pair % end / len <= pair / end / len).collect();
+                let input = DenoiserInput::new(&text, [1, end], std::slice::from_ref(&position))
+                    .with_times(&noised.times()[row..=row])
+                    .with_attention(dlm::core::Attention::Pairs(&pairs));
+                let alone = answer(&model, &input);
+                let gap = alone.iter().zip(together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(
+                    gap < 1e-4,
+                    "{}, blocks of {len}, row {row}, position {position}: {gap}",
+                    folder.display()
+                );
+            }
+        }
+    }
+}

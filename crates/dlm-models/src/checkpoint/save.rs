@@ -69,8 +69,9 @@ pub(super) fn write<M: Pretrained>(
     }
     // The clone shares its tensors; `slots` wants a model that it may change.
     let mut model = model.clone();
+    let device = model.device();
     let mut constants: Vec<(String, Param<Tensor<1>>)> =
-        model.constants().into_iter().map(|(key, values)| (key, constant(&values, model.device()))).collect();
+        model.constants().into_iter().map(|(key, values)| (key, constant(&values, &device))).collect();
     let constants = constants.iter_mut().map(|(key, values)| (key.clone(), Slot::Vector(values)));
     let slots: Vec<Named<'_>> =
         model.slots().into_iter().chain(constants).map(|(key, slot)| (key, Written::new(slot))).collect();
@@ -93,8 +94,8 @@ pub(super) fn write<M: Pretrained>(
     remove(&folder.join(WEIGHTS))
 }
 
-fn constant(values: &[f32], device: Device) -> Param<Tensor<1>> {
-    Param::from_tensor(Tensor::from_floats(values, &device))
+fn constant(values: &[f32], device: &Device) -> Param<Tensor<1>> {
+    Param::from_tensor(Tensor::from_floats(values, device))
 }
 
 /// Parts of at most `most` bytes each, or of one parameter.

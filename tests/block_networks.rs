@@ -1,5 +1,5 @@
-//! Every backbone asked over `[x_t; x_0]` answers as it does block by block: places, attention and padding of rows
-//! that hold a text twice.
+//! Every backbone asked over a row and its clean text answers as it does block by block: places, attention and
+//! padding of rows that hold a text twice.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use dlm::core::schedule::Linear;
 use dlm::core::{
-    Batch, BlockQuestion, Blocks, CounterRng, Denoiser, DenoiserInput, Forward, Prior, Sequence, TokenId,
-    Vocabulary,
+    Batch, BlockQuestion, Blocks, CounterRng, Denoiser, DenoiserInput, Error, Forward, Prior, Sequence,
+    TokenId, Vocabulary,
 };
 use dlm::models::{AutoDenoiser, Checkpoint};
 
@@ -31,15 +31,18 @@ fn folders() -> Vec<PathBuf> {
     [inside("backbones"), inside("encoder")].concat()
 }
 
-fn answer(model: &AutoDenoiser, input: &DenoiserInput<'_>) -> Vec<f32> {
-    model.check(input).unwrap();
-    model.logits(input).into_data().iter().collect()
+/// What the network says, unless its kind of attention cannot be asked (RDM's encoder-decoder).
+fn answer(model: &AutoDenoiser, input: &DenoiserInput<'_>) -> Option<Vec<f32>> {
+    match model.check(input) {
+        Err(Error::Unanswerable { .. }) => None,
+        other => other.map(|()| Some(model.logits(input).into_data().iter().collect())).unwrap(),
+    }
 }
 
 #[test]
 fn a_row_with_its_clean_text_behind_it_is_its_blocks_one_by_one() {
     let folders = folders();
-    assert!(folders.len() > 10, "{folders:?}");
+    let mut answered = 0;
     for folder in folders {
         let (model, _) = Checkpoint::open(&folder).unwrap().load::<AutoDenoiser>(&Device::default()).unwrap();
         let size = model.vocab_size();
@@ -57,7 +60,8 @@ fn a_row_with_its_clean_text_behind_it_is_its_blocks_one_by_one() {
             let noised =
                 forward.noise_blocks(&batch, blocks, &vec![0.7; 2 * count], &CounterRng::new(2)).unwrap();
             let question = BlockQuestion::new(&noised, blocks);
-            let together = answer(&model, &question.input());
+            let Some(together) = answer(&model, &question.input()) else { continue };
+            answered += 1;
             assert!(noised.at().len() > 3);
             for (&at, together) in noised.at().iter().zip(together.chunks_exact(size)) {
                 let (row, position) = (at / 7, at % 7);
@@ -70,7 +74,7 @@ fn a_row_with_its_clean_text_behind_it_is_its_blocks_one_by_one() {
                 let input = DenoiserInput::new(&text, [1, end], std::slice::from_ref(&position))
                     .with_times(&noised.times()[row..=row])
                     .with_attention(dlm::core::Attention::Pairs(&pairs));
-                let alone = answer(&model, &input);
+                let alone = answer(&model, &input).unwrap();
                 let gap = alone.iter().zip(together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(
                     gap < 1e-4,
@@ -80,4 +84,5 @@ fn a_row_with_its_clean_text_behind_it_is_its_blocks_one_by_one() {
             }
         }
     }
+    assert!(answered >= 40, "{answered} answers of networks");
 }

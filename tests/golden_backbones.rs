@@ -243,6 +243,16 @@ fn sdar_sees_block_by_block() {
 }
 
 #[test]
+fn qwen3_with_experts() {
+    check::<Llama>("backbones/qwen3-moe");
+}
+
+#[test]
+fn sdar_with_experts() {
+    check::<Llama>("backbones/sdar-moe");
+}
+
+#[test]
 fn llada() {
     check::<Llama>("backbones/llada");
 }

@@ -47,7 +47,7 @@ def main(saved, fixtures):
         folder, auto = f"backbones/{family}", transformers.AutoModelForMaskedLM
         # Without padding, of which upstream makes something in ESM.
         check(family, auto, saved / "backbones" / folder, fixtures / folder, "full.", mask=True)
-    for family in ("llama", "llama-biased", "mistral", "qwen2", "qwen3", "gpt2"):
+    for family in ("llama", "llama-biased", "mistral", "qwen2", "qwen3", "qwen3-moe", "gpt2"):
         folder, auto = f"backbones/{family}", transformers.AutoModelForCausalLM
         # Upstream's classes look back only, as in the golden case of this name.
         check(family, auto, saved / "backbones" / folder, fixtures / folder, "causal.", mask=False)

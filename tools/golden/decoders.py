@@ -1,7 +1,7 @@
 """Golden values for the decoder families (crates/dlm-models/src/llama.rs, gpt2.rs).
 
 Tiny random networks, saved as upstream saves them, beside golden.safetensors: see backbone.py. Llama, Mistral,
-Qwen2, Qwen3 and GPT-2 are transformers' own classes, made to look in both directions by a 4-D float attention mask
+Qwen2, Qwen3 (with experts too) and GPT-2 are transformers' own classes, made to look in both directions by a 4-D float attention mask
 (whether they do is asserted). Dream, SDAR and LLaDA are code that their folders carry: the same mathematics as Qwen2,
 Qwen3 and Llama under other names, so those classes answer for them, with keys and configuration renamed. LLaDA2 has
 no class here: `Llada2` below is written from its formulas, every expert asked about every token, and compared with
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import (
     Glm4MoeConfig, Glm4MoeForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
-    Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+    Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM)
 
 from backbone import block_mask, make, redraw, renamed
 
@@ -128,6 +128,26 @@ def sdar(out):
     like_llama(out, "sdar", Qwen3ForCausalLM(config), 17, extra=(("", {"block": 4}), ("blocks-of-3.", {"block": 3})),
                save=saved_as([], said), more=["lm_head.weight", "model.layers.1.self_attn.k_norm.weight"],
                source="Qwen3ForCausalLM as SDAR, block-causal")
+
+
+EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 6}
+MOE_GRADIENTS = [key for key in GRADIENTS if "mlp" not in key] + ["model.layers.0.mlp.gate.weight", "lm_head.weight"]
+
+
+def qwen3_moe(out):
+    model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**SIZES, **EXPERTS, head_dim=6, rope_theta=1000.0))
+    assert_looks_ahead(model)
+    make(out / "qwen3-moe", model, VOCAB, PAD, 21, upstream, MOE_GRADIENTS, extra=(CAUSAL,))
+
+
+def sdar_moe(out):
+    sizes = {key: value for key, value in SIZES.items() if key != "attn_implementation"}
+    said = {**sizes, **EXPERTS, "model_type": "sdar_moe", "architectures": ["SDARMoeForCausalLM"], "head_dim": 6,
+            "rope_theta": 1000.0, "hidden_act": "silu", "attention_bias": False, "norm_topk_prob": True, "block_size": 4}
+    model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**SIZES, **EXPERTS, head_dim=6, rope_theta=1000.0, norm_topk_prob=True))
+    assert_looks_ahead(model)
+    make(out / "sdar-moe", model, VOCAB, PAD, 22, upstream, MOE_GRADIENTS, extra=(("", {"block": 4}),),
+         save=saved_as([], said), source="Qwen3MoeForCausalLM as SDAR-MoE, block-causal")
 
 
 LLADA_KEYS = [("model.embed_tokens", "model.transformer.wte"), ("model.layers", "model.transformer.blocks"),
@@ -336,6 +356,6 @@ def gpt2(out):
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
-    for family in (llama, mistral, qwen2, dream, qwen3, sdar, llada, llada2, gpt2):
+    for family in (llama, mistral, qwen2, dream, qwen3, sdar, qwen3_moe, sdar_moe, llada, llada2, gpt2):
         if len(sys.argv) < 3 or family.__name__ in sys.argv[2:]:
             family(target)

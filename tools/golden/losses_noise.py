@@ -10,7 +10,7 @@ Sources, written from the published equations and not from the one formula that 
   sedd_absorbing  Lou et al. 2023 (arXiv 2310.16834): dsigma (sum_y s_y - r ln s_x0 + r (ln r - 1)), r = 1/expm1(sigma)
   sedd_uniform    the same for the uniform rate matrix: dsigma/V sum_{y != x_t} (s_y - a ln s_y + a (ln a - 1))
   flow            Shaul et al. 2024 (arXiv 2412.03487): generalised KL of the mixture path
-  gen_md4         Shi et al. 2024 (arXiv 2406.04329), section 6, fixed exponents
+  gen_md4         Shi et al. 2024 (arXiv 2406.04329), GenMD4 with fixed exponents
   confidence      Bie et al. 2025 (arXiv 2512.15745): entropy where the best guess is right
   cart            Ye et al. 2025 (arXiv 2508.15487): sum over clean j of p (1-p)^(|i-j|-1) / 2, times CE
   rdm_multinomial Zheng et al. 2023 (arXiv 2302.05737): T (1 - (k-1)/T) CE where x_t != x_0, over B L

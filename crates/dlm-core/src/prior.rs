@@ -213,7 +213,7 @@ impl Mixed {
     /// As [`Mixed::new`].
     ///
     /// # Source
-    /// von Rütte et al. 2025, arXiv:2503.04482, section 3.4.
+    /// von Rütte et al. 2025, arXiv:2503.04482 (mixing schedule).
     pub fn hybrid(mask: TokenId, words: Words, schedule: Hybrid) -> Result<Self, Error> {
         Self::checked(mask, words, Share::Hybrid(schedule))
     }

@@ -182,3 +182,20 @@ fn noise_at_the_ends_of_time_is_none_and_all() {
         }
     }
 }
+
+#[test]
+fn the_weights_of_rdm_have_their_published_sums() {
+    let batch = Batch::new(&[Sequence::whole(vec![3])], &vocabulary()).unwrap();
+    // A token is noise with probability k/T at k, uniform in 1..=T.
+    let total = |rdm: Rdm| -> f64 {
+        let at = |k: u32| {
+            let t = f64::from(k) / 50.0;
+            let noised = Noised::with_noise(&batch, &[t], &[true], masks()).unwrap();
+            t * rdm.weights(&noised).target[0] / 50.0
+        };
+        (1..=50).map(at).sum()
+    };
+    assert!((total(Rdm::linear(50).unwrap()) - 8.84).abs() < 1e-9);
+    assert!((total(Rdm::constant(50).unwrap()) - 25.5).abs() < 1e-9);
+    assert!((total(Rdm::reciprocal(50).unwrap()) - 1.0).abs() < 1e-9);
+}

@@ -17,7 +17,7 @@ use crate::Error;
 
 pub use self::family::{Activation, Family};
 pub use self::gpt2::Gpt2Config;
-pub use self::llama::{Biases, ExpertsConfig, LlamaConfig, LlamaFamily};
+pub use self::llama::{Biases, ExpertsConfig, LlamaConfig, LlamaFamily, Router};
 
 /// An encoder's sizes and rates, named as in `config.json`.
 ///

@@ -1,16 +1,16 @@
-//! A mixture of experts with a router that picks groups first, as LLaDA2 has it.
+//! A mixture of experts as LLaDA2 has it, whose router picks groups first, and as Qwen3 has it.
 //!
 //! Sources: Bie et al. 2025, arXiv:2512.15745 (LLaDA2); the router without a loss to balance it is that of
-//! DeepSeek-AI 2024, arXiv:2412.19437, section 2.1.2.
+//! DeepSeek-AI 2024, arXiv:2412.19437, section 2.1.2; Yang et al. 2025, arXiv:2505.09388 (Qwen3).
 //! What differs: nothing in the numbers. Experts are asked one after another, each about its own tokens, and the
 //! choice is made on the host, which costs a read-back a layer.
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear};
-use burn::tensor::activation::sigmoid;
+use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
-use crate::config::{Activation, ExpertsConfig};
+use crate::config::{Activation, ExpertsConfig, Router};
 use crate::mlp::GatedMlp;
 use crate::position::indices;
 
@@ -20,8 +20,8 @@ pub struct Experts {
     /// `[E, D]`.
     pub(crate) router: Param<Tensor<2>>,
     /// `[E]`: added to an expert's score when experts are picked, not when they are weighed. Its upkeep is
-    /// not a gradient's: upstream moves it by how busy experts are.
-    pub(crate) bias: Param<Tensor<1>>,
+    /// not a gradient's: upstream moves it by how busy experts are. None behind a softmax.
+    pub(crate) bias: Option<Param<Tensor<1>>>,
     pub(crate) each: Vec<GatedMlp>,
     pub(crate) shared: Option<GatedMlp>,
     #[module(skip)]
@@ -44,7 +44,7 @@ impl Experts {
         let gated = |inner| GatedMlp::new(width, inner, activation, linear);
         Self {
             router: uniform.init_with([count, width], Some(width), Some(count), device),
-            bias: Initializer::Zeros.init([count], device),
+            bias: (config.router == Router::Sigmoid).then(|| Initializer::Zeros.init([count], device)),
             each: (0..count).map(|_| gated(inner)).collect(),
             shared: (config.num_shared_experts > 0).then(|| gated(inner * config.num_shared_experts)),
             config: config.clone(),
@@ -58,7 +58,11 @@ impl Experts {
         let (device, [tokens, _]) = (input.device(), input.dims());
         // Scores and sums in single precision, whatever the network's: near ties decide who answers.
         let router = self.router.val().cast(DType::F32).transpose();
-        let scores = sigmoid(input.clone().cast(DType::F32).matmul(router));
+        let scores = input.clone().cast(DType::F32).matmul(router);
+        let scores = match self.config.router {
+            Router::Sigmoid => sigmoid(scores),
+            Router::Softmax { .. } => softmax(scores, 1),
+        };
         let picked = self.pick(&scores);
         let each = picked.len() / tokens;
         let weights = self.weights(scores, &picked);
@@ -82,12 +86,16 @@ impl Experts {
 
     /// The experts of each token, `[N·k]`.
     fn pick(&self, scores: &Tensor<2>) -> Vec<usize> {
-        let bias = self.bias.val().cast(DType::F32).unsqueeze::<2>();
-        let biased: Vec<f32> = (scores.clone() + bias).into_data().iter::<f32>().collect();
+        let biased = match &self.bias {
+            None => scores.clone(),
+            Some(bias) => scores.clone() + bias.val().cast(DType::F32).unsqueeze::<2>(),
+        };
+        let biased: Vec<f32> = biased.into_data().iter::<f32>().collect();
         biased.chunks(self.config.num_experts).flat_map(|scores| pick(scores, &self.config)).collect()
     }
 
-    /// The weights of the picked experts, `[N·k]`: their scores, made to sum up to the scaling factor.
+    /// The weights of the picked experts, `[N·k]`: their scores, made to sum up to the scaling factor if the
+    /// router says so.
     fn weights(&self, scores: Tensor<2>, picked: &[usize]) -> Tensor<1> {
         let [tokens, _] = scores.dims();
         let each = self.config.num_experts_per_tok;
@@ -95,12 +103,16 @@ impl Experts {
         let picked: Vec<i32> = picked.iter().map(|&expert| expert as i32).collect();
         let picked = Tensor::<2, Int>::from_data(TensorData::new(picked, [tokens, each]), &device);
         let scores = scores.gather(1, picked);
-        let scores = if each > 1 { scores.clone() / (scores.sum_dim(1) + 1e-20) } else { scores };
+        let normalised = match self.config.router {
+            Router::Sigmoid => each > 1,
+            Router::Softmax { normalised } => normalised,
+        };
+        let scores = if normalised { scores.clone() / (scores.sum_dim(1) + 1e-20) } else { scores };
         (scores * self.config.routed_scaling_factor).reshape([tokens * each])
     }
 }
 
-/// The best experts of the best groups, where a group is as good as its two best.
+/// The best experts of the best groups, where a group is as good as its two best; one group is no choice.
 fn pick(scores: &[f32], config: &ExpertsConfig) -> Vec<usize> {
     let size = config.num_experts / config.n_group;
     let two_best = |group: &[f32]| {

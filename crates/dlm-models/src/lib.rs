@@ -37,7 +37,7 @@ pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Store
 pub use clip::{ClipVision, ClipVisionConfig, normalised};
 pub use config::{
     Activation, Biases, EncoderConfig, ExpertsConfig, Family, Gpt2Config, LlamaConfig, LlamaFamily,
-    ParamCounts,
+    ParamCounts, Router,
 };
 pub use dit::{Dit, DitBlock, DitConfig, DitLayout, Sigma, TimeEmbedding};
 pub use encoder::{Embeddings, Encoder, Head, Layer};

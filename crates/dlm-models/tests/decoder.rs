@@ -10,13 +10,15 @@ use dlm_models::{
 };
 
 const PAD: TokenId = 1;
-const FAMILIES: [LlamaFamily; 8] = [
+const FAMILIES: [LlamaFamily; 10] = [
     LlamaFamily::Llama,
     LlamaFamily::Mistral,
     LlamaFamily::Qwen2,
     LlamaFamily::Qwen3,
+    LlamaFamily::Qwen3Moe,
     LlamaFamily::Dream,
     LlamaFamily::Sdar,
+    LlamaFamily::SdarMoe,
     LlamaFamily::Llada,
     LlamaFamily::Llada2,
 ];
@@ -28,6 +30,9 @@ fn config(family: LlamaFamily) -> LlamaConfig {
     (config.initializer_range, config.attention_dropout) = (0.3, 0.0);
     if family != LlamaFamily::Llada {
         (config.num_key_value_heads, config.head_dim) = (2, 8);
+    }
+    if let Some(experts) = &mut config.experts {
+        (experts.num_experts, experts.moe_intermediate_size) = (16, 8);
     }
     config
 }

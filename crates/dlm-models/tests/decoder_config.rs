@@ -18,7 +18,7 @@ const LLADA_8B: &str = r#"{
 }"#;
 
 /// Sizes, fields beyond those, and the number of parameters that the publisher counts.
-fn published() -> [(&'static str, Value, usize); 6] {
+fn published() -> [(&'static str, Value, usize); 7] {
     let sizes = |model_type: &str, vocab: usize, [width, inner, layers, heads, groups]: [usize; 5]| {
         json!({
             "model_type": model_type, "vocab_size": vocab, "hidden_size": width, "intermediate_size": inner,
@@ -28,6 +28,10 @@ fn published() -> [(&'static str, Value, usize); 6] {
     let llada2 = json!({
         "head_dim": 128, "num_experts": 256, "num_shared_experts": 1, "num_experts_per_tok": 8,
         "moe_intermediate_size": 512, "first_k_dense_replace": 1, "use_bias": false,
+    });
+    let qwen3_moe = json!({
+        "head_dim": 128, "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768,
+        "norm_topk_prob": true, "decoder_sparse_step": 1, "mlp_only_layers": [],
     });
     let with = |mut sizes: Value, more: Value| {
         let more = more.as_object().cloned().unwrap_or_default();
@@ -40,6 +44,7 @@ fn published() -> [(&'static str, Value, usize); 6] {
         ("Qwen2.5 7B", sizes("qwen2", 152_064, [3584, 18_944, 28, 28, 4]), 7_615_616_512),
         ("Dream 7B", sizes("Dream", 152_064, [3584, 18_944, 28, 28, 4]), 7_615_616_512),
         ("Qwen3 8B", sizes("qwen3", 151_936, [4096, 12_288, 36, 32, 8]), 8_190_735_360),
+        ("Qwen3 30B", with(sizes("qwen3_moe", 151_936, [2048, 6144, 48, 32, 4]), qwen3_moe), 30_532_122_624),
         (
             "LLaDA2.0 mini",
             with(sizes("llada2_moe", 157_184, [2048, 5120, 20, 16, 4]), llada2),
@@ -91,6 +96,14 @@ fn saving_keeps_every_field() {
         assert_eq!(written[key], *value, "{key}");
     }
     assert_eq!(LlamaConfig::from_json(&llada.to_json()).expect("valid"), llada);
+    for (name, text, _) in published() {
+        let config = LlamaConfig::from_json(&text.to_string()).expect("valid");
+        assert_eq!(LlamaConfig::from_json(&config.to_json()).expect("valid"), config, "{name}");
+        let written = read(&config.to_json());
+        for (key, value) in text.as_object().expect("fields") {
+            assert_eq!(written[key], *value, "{name}: {key}");
+        }
+    }
     let gpt2 =
         r#"{"model_type": "gpt2", "vocab_size": 9, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_ctx": 7}"#;
     let gpt2 = Gpt2Config::from_json(gpt2).expect("valid");

@@ -175,7 +175,7 @@ impl<S: Schedule> Forward<S> {
 /// As [`Forward::noise`]; [`Error::Length`] also if a word of the batch has no rate.
 ///
 /// # Source
-/// Shi et al. 2024, arXiv:2406.04329, section 6 (GenMD4).
+/// Shi et al. 2024, arXiv:2406.04329 (GenMD4).
 pub fn noise_per_token(
     batch: &Batch,
     times: &[f64],

@@ -22,7 +22,7 @@ use crate::sequence::TokenId;
 ///
 /// # Source
 /// Austin et al. 2021, arXiv:2107.03006, Eq. 1 and 4; in RDM (arXiv:2302.05737) the vanilla absorbing and
-/// multinomial models; Sahoo et al. 2024, arXiv:2406.07524, Eq. 7.
+/// multinomial models; Sahoo et al. 2024, arXiv:2406.07524.
 ///
 /// # Numerics
 /// The error is about 1e-7 nats: what changes from s to t is computed as a change, not as a difference of

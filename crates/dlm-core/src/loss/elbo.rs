@@ -24,9 +24,9 @@ use crate::sequence::TokenId;
 /// `x_t` itself says of its token, so the p for which ℓ is tight is that of x₀ given the *other* tokens of `x_t`.
 ///
 /// # Source
-/// von Rütte et al. 2025, arXiv:2503.04482, Theorem 3.1 (any mixture); Schiff et al. 2024, arXiv:2412.10193,
-/// Eq. 20, and Sahoo et al. 2025, arXiv:2506.10892, Eq. 14 (uniform); Sahoo et al. 2024, arXiv:2406.07524,
-/// Eq. 10 (absorbing).
+/// von Rütte et al. 2025, arXiv:2503.04482 (the GIDD ELBO: any mixture); Schiff et al. 2024, arXiv:2412.10193, and
+/// Sahoo et al. 2025, arXiv:2506.10892 (uniform); Sahoo et al. 2024, arXiv:2406.07524, Eq. 10 (absorbing). What p
+/// has to be: "Uniform Diffusion Models Revisited" 2026, arXiv:2605.22765.
 ///
 /// # Numerics
 /// The error is about 1e-7·(1 + K·p) nats, p that of `x_t`, times −α′/(1 − α), K the words of the prior: infinite weights of
@@ -69,7 +69,7 @@ impl<'a, S: Schedule> Elbo<'a, S> {
     /// With no weight above `most`: a training loss, no bound. GIDD's "clip" has 2.
     ///
     /// # Source
-    /// von Rütte et al. 2025, arXiv:2503.04482, section 4.
+    /// von Rütte et al. 2025, arXiv:2503.04482 (clamped weights).
     #[must_use]
     pub fn clipped(self, most: f64) -> Self {
         Self { weight: Weight::Bound { most }, ..self }
@@ -81,7 +81,7 @@ impl Elbo<'_, Hybrid> {
     /// B·π·((1 − t)/t)^(−γ/2), the bound's weights without what they share.
     ///
     /// # Source
-    /// von Rütte et al. 2025, arXiv:2503.04482, Eq. 13. Its code has sigmoid(−t) in place of the log-SNR.
+    /// von Rütte et al. 2025, arXiv:2503.04482 (dynamic weights). Its code has sigmoid(−t) in place of the log-SNR.
     #[must_use]
     pub fn dynamic(self) -> Self {
         let schedule = self.forward.schedule();
@@ -174,7 +174,7 @@ pub(super) fn noise<T>(
         None => Tensor::zeros(said.p.shape(), &said.device),
         Some(words) => {
             assert_eq!(words.probs().len(), vocabulary, "words of the prior against words of the logits");
-            said.column(places, |place| parts(place)[1]).matmul(row(words.probs(), &said.device))
+            said.column(places, |place| parts(place)[1]) * row(words.probs(), &said.device)
         }
     };
     if let Some(mask) = prior.mask() {

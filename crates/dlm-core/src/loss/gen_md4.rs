@@ -15,7 +15,7 @@ use crate::schedule::PerToken;
 /// the mask forbidden.
 ///
 /// # Source
-/// Shi et al. 2024, arXiv:2406.04329, section 6, with fixed rates.
+/// Shi et al. 2024, arXiv:2406.04329 (state-dependent masking), with fixed rates.
 ///
 /// # Example
 /// ```

@@ -10,7 +10,7 @@ use crate::schedule::{Linear, Schedule};
 ///
 /// # Source
 /// Sahoo et al. 2024, arXiv:2406.07524, Eq. 10; Shi et al. 2024, arXiv:2406.04329, Eq. 4; Arriola et al. 2025,
-/// arXiv:2503.09573, Eq. 8.
+/// arXiv:2503.09573.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Nelbo<S> {
     schedule: S,

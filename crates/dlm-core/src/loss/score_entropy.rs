@@ -28,8 +28,7 @@ impl LogScores {
     /// If there is not one row for each asked position.
     ///
     /// # Source
-    /// Sahoo et al. 2024, arXiv:2406.07524, appendix B.1 (absorbing); Lou et al. 2023, arXiv:2310.16834,
-    /// section 3.1.
+    /// Sahoo et al. 2024, arXiv:2406.07524 (absorbing); Lou et al. 2023, arXiv:2310.16834.
     pub fn from_logits<S: Schedule>(logits: Tensor<2>, noised: &Noised, forward: &Forward<S>) -> Self {
         let places = places(noised, forward);
         assert_eq!(logits.dims()[0], places.len(), "rows of logits against asked positions");
@@ -52,7 +51,7 @@ impl LogScores {
     /// If there is not one row for each asked position.
     ///
     /// # Source
-    /// Lou et al. 2023, arXiv:2310.16834, appendix C.2, and its code.
+    /// Lou et al. 2023, arXiv:2310.16834, its code.
     pub fn scaled_by_sigma(output: Tensor<2>, noised: &Noised, schedule: &impl Schedule) -> Self {
         let [asked, vocabulary] = output.dims();
         assert_eq!(asked, noised.at().len(), "rows of outputs against asked positions");
@@ -103,7 +102,7 @@ impl LogScores {
 /// [`LogScores::from_logits`]. The word y = x_t has no part.
 ///
 /// # Source
-/// Lou et al. 2023, arXiv:2310.16834, Eq. 9 and section 3.3.
+/// Lou et al. 2023, arXiv:2310.16834 (diffusion-weighted denoising score entropy).
 #[derive(Debug, Clone, Copy)]
 pub struct ScoreEntropy<'a, S> {
     forward: &'a Forward<S>,
@@ -222,7 +221,7 @@ fn piece(scores: Tensor<2>, places: &[Place], prior: &Prior) -> (Tensor<2>, Tens
     let scores = add_at(scores, xt.clone(), -own);
     let mut ratios = match prior.words() {
         None => scores.zeros_like(),
-        Some(words) => column(&|p| p.words / p.truth()).matmul(row(words.probs(), &device)),
+        Some(words) => column(&|p| p.words / p.truth()) * row(words.probs(), &device),
     };
     if let Some(mask) = prior.mask() {
         ratios = add_at(ratios, index(places.iter().map(|_| mask), &device), column(&|p| p.mask / p.truth()));

@@ -48,7 +48,7 @@ impl Schedule for Geometric {
 /// The published form is e^(−σ₁·t) alone, which ends above 0; the rescaling makes the end exact.
 ///
 /// # Source
-/// Sahoo et al. 2024, arXiv:2406.07524, appendix E.1 (not rescaled, σ₁ = 10).
+/// Sahoo et al. 2024, arXiv:2406.07524, its code (not rescaled, σ₁ = 10).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LinearSigma {
     sigma_max: f64,

@@ -30,7 +30,7 @@ impl<S: Schedule> Truncated<S> {
     /// [`Error::OutOfDomain`] unless `0 ≤ eps < 0.5`.
     ///
     /// # Source
-    /// Sahoo et al. 2024, arXiv:2406.07524, appendix E.1.
+    /// Sahoo et al. 2024, arXiv:2406.07524, and its code.
     pub fn end(inner: S, eps: f64) -> Result<Self, Error> {
         Ok(Self { inner, start: 0.0, end: valid(eps)? })
     }
@@ -75,7 +75,7 @@ impl<S: Schedule> Schedule for Truncated<S> {
 /// As a [`Schedule`], but α̃(0) = α(β) and α̃(1) = α(ω).
 ///
 /// # Source
-/// Arriola et al. 2025, arXiv:2503.09573, section 5.1 (clipped schedules; its code leaves out the factor ω − β).
+/// Arriola et al. 2025, arXiv:2503.09573 (clipped schedules; its code leaves out the factor ω − β).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clipped<S> {
     inner: S,

@@ -84,7 +84,7 @@ impl Times {
     /// [`Error::OutOfDomain`] unless `0 ≤ eps < 1`.
     ///
     /// # Source
-    /// Kingma et al. 2021, arXiv:2107.00630, appendix I.1; Shi et al. 2024, arXiv:2406.04329, and its code.
+    /// Kingma et al. 2021, arXiv:2107.00630 (low-discrepancy sampler); Shi et al. 2024, arXiv:2406.04329, and its code.
     pub fn antithetic(eps: f64) -> Result<Self, Error> {
         Self::band(eps, Spread::Shifted, Curve::Straight)
     }

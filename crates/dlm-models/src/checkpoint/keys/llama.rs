@@ -58,8 +58,10 @@ fn architecture(family: LlamaFamily) -> &'static str {
         LlamaFamily::Mistral => "MistralForCausalLM",
         LlamaFamily::Qwen2 => "Qwen2ForCausalLM",
         LlamaFamily::Qwen3 => "Qwen3ForCausalLM",
+        LlamaFamily::Qwen3Moe => "Qwen3MoeForCausalLM",
         LlamaFamily::Dream => "DreamModel",
         LlamaFamily::Sdar => "SDARForCausalLM",
+        LlamaFamily::SdarMoe => "SDARMoeForCausalLM",
         LlamaFamily::Llada => "LLaDAModelLM",
         LlamaFamily::Llada2 => "LLaDA2MoeModelLM",
     }
@@ -147,7 +149,9 @@ fn gated_slots<'a>(slots: &mut Slots<'a>, names: [&str; 3], stem: &str, network:
 fn experts_slots<'a>(slots: &mut Slots<'a>, names: &Names, stem: &str, experts: &'a mut Experts) {
     let within = names.feed.map(|name| name.trim_start_matches("mlp."));
     slots.table(format!("{stem}.mlp.gate.weight"), &mut experts.router);
-    slots.vector(format!("{stem}.mlp.gate.expert_bias"), &mut experts.bias);
+    if let Some(bias) = &mut experts.bias {
+        slots.vector(format!("{stem}.mlp.gate.expert_bias"), bias);
+    }
     for (index, network) in experts.each.iter_mut().enumerate() {
         gated_slots(slots, within, &format!("{stem}.mlp.experts.{index}"), network);
     }

@@ -3,6 +3,20 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::config::require;
 
+/// How a token's experts are picked and weighed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Router {
+    /// Each expert by σ of its own score; groups first, with a bias for the picking alone. LLaDA2.
+    #[default]
+    Sigmoid,
+    /// All experts by one softmax. Qwen3.
+    Softmax {
+        /// Whether the weights of the picked ones are made to sum up to 1; `norm_topk_prob`.
+        normalised: bool,
+    },
+}
+
 /// Sizes of a mixture of experts, named as in LLaDA2's `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -24,6 +38,9 @@ pub struct ExpertsConfig {
     pub moe_intermediate_size: usize,
     /// Layers at the bottom that have one feed-forward network and no experts.
     pub first_k_dense_replace: usize,
+    /// How experts are picked.
+    #[serde(skip)]
+    pub router: Router,
 }
 
 impl Default for ExpertsConfig {
@@ -44,7 +61,26 @@ impl ExpertsConfig {
             routed_scaling_factor: 2.5,
             moe_intermediate_size,
             first_k_dense_replace: 0,
+            router: Router::Sigmoid,
         }
+    }
+
+    /// Qwen3's, where nothing is said.
+    pub(super) fn softmax() -> Self {
+        Self {
+            num_experts: 128,
+            num_experts_per_tok: 8,
+            n_group: 1,
+            topk_group: 1,
+            routed_scaling_factor: 1.0,
+            router: Router::Softmax { normalised: false },
+            ..Self::new(768)
+        }
+    }
+
+    /// Numbers by which the experts of a token are picked, beside the router's matrix.
+    pub(super) fn biases(&self) -> usize {
+        if self.router == Router::Sigmoid { self.num_experts } else { 0 }
     }
 
     pub(super) fn validate(&self) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-use super::{Biases, LlamaConfig};
+use super::{Biases, ExpertsConfig, LlamaConfig};
 use crate::Error;
 use crate::config::require;
 
@@ -18,10 +18,14 @@ pub enum LlamaFamily {
     Qwen2,
     /// Yang et al. 2025, arXiv:2505.09388; `qwen3`.
     Qwen3,
+    /// The same with experts; `qwen3_moe`.
+    Qwen3Moe,
     /// Ye et al. 2025, arXiv:2508.15487; `Dream`: Qwen2.5, answering one position late.
     Dream,
     /// Cheng et al. 2025, arXiv:2510.06303; `sdar`: Qwen3 with block-causal attention.
     Sdar,
+    /// The same with experts; `sdar_moe`.
+    SdarMoe,
     /// Nie et al. 2025, arXiv:2502.09992; `llada`: OLMo's names.
     Llada,
     /// Bie et al. 2025, arXiv:2512.15745; `llada2_moe`: experts, block-causal attention.
@@ -29,13 +33,15 @@ pub enum LlamaFamily {
 }
 
 impl LlamaFamily {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Llama,
         Self::Mistral,
         Self::Qwen2,
         Self::Qwen3,
+        Self::Qwen3Moe,
         Self::Dream,
         Self::Sdar,
+        Self::SdarMoe,
         Self::Llada,
         Self::Llada2,
     ];
@@ -47,10 +53,26 @@ impl LlamaFamily {
             Self::Mistral => "mistral",
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
+            Self::Qwen3Moe => "qwen3_moe",
             Self::Dream => "Dream",
             Self::Sdar => "sdar",
+            Self::SdarMoe => "sdar_moe",
             Self::Llada => "llada",
             Self::Llada2 => "llada2_moe",
+        }
+    }
+
+    /// Whether it is Qwen3 but for names and experts.
+    pub(super) fn is_qwen3(self) -> bool {
+        matches!(self, Self::Qwen3 | Self::Qwen3Moe | Self::Sdar | Self::SdarMoe)
+    }
+
+    /// The default experts, if the family has any.
+    pub(super) fn experts(self, width: usize) -> Option<ExpertsConfig> {
+        match self {
+            Self::Llada2 => Some(ExpertsConfig::new(width)),
+            Self::Qwen3Moe | Self::SdarMoe => Some(ExpertsConfig::softmax()),
+            _ => None,
         }
     }
 
@@ -65,7 +87,7 @@ impl LlamaFamily {
             Self::Mistral => 131_072,
             Self::Llada => 1024,
             Self::Llada2 => 16_384,
-            Self::Qwen2 | Self::Qwen3 | Self::Dream | Self::Sdar => 32_768,
+            _ => 32_768,
         }
     }
 
@@ -82,7 +104,7 @@ impl LlamaFamily {
     }
 
     pub(super) fn qk_norm(self) -> bool {
-        matches!(self, Self::Qwen3 | Self::Sdar | Self::Llada2)
+        self.is_qwen3() || self == Self::Llada2
     }
 
     pub(super) fn biases(self) -> Biases {
@@ -94,16 +116,20 @@ impl LlamaFamily {
         let Biases { qkv, output, mlp } = config.biases;
         let biases = match self {
             Self::Llama => qkv == output,
-            Self::Qwen3 | Self::Sdar => qkv == output && !mlp,
+            _ if self.is_qwen3() => qkv == output && !mlp,
             Self::Mistral | Self::Qwen2 | Self::Dream => config.biases == self.biases(),
             Self::Llada => !output && !mlp,
-            Self::Llada2 => !mlp,
+            _ => !mlp,
         };
         require(biases, "biases", "some that the family can have", format!("{:?}", config.biases))?;
         let norm = self == Self::Llada2 || config.qk_norm == self.qk_norm();
         require(norm, "qk_norm", "as the family has it", config.qk_norm)?;
-        let experts = self == Self::Llada2 || config.experts.is_none();
-        require(experts, "experts", "absent: the family has none", "some")?;
+        let router = |config: &ExpertsConfig| std::mem::discriminant(&config.router);
+        let usual = self.experts(config.hidden_size).as_ref().map(router);
+        let experts = config.experts.as_ref().map(router);
+        // LLaDA2's file can say that there are none.
+        let none = self == Self::Llada2 && experts.is_none();
+        require(experts == usual || none, "experts", "as the family has them", "others")?;
         if self == Self::Llada {
             let split = config.head_dim * config.num_attention_heads == config.hidden_size;
             require(split, "d_model", "n_heads times the width of a head", config.hidden_size)?;

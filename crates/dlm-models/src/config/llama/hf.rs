@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::scaling::{self, Raw as RawScaling};
-use super::{Biases, ExpertsConfig, LlamaConfig, LlamaFamily};
+use super::{Biases, ExpertsConfig, LlamaConfig, LlamaFamily, Router};
 use crate::Error;
 use crate::config::Activation;
 
@@ -25,14 +25,19 @@ struct Raw {
     rope_scaling: Option<RawScaling>,
     rope_parameters: Option<RawScaling>,
     partial_rotary_factor: Option<f64>,
+    tie_word_embeddings: Option<bool>,
+    attention_dropout: Option<f64>,
+    initializer_range: Option<f64>,
+}
+
+/// What some families say.
+#[derive(Deserialize)]
+struct Particular {
     attention_bias: Option<bool>,
     mlp_bias: Option<bool>,
     use_qkv_bias: Option<bool>,
     use_bias: Option<bool>,
     use_qk_norm: Option<bool>,
-    tie_word_embeddings: Option<bool>,
-    attention_dropout: Option<f64>,
-    initializer_range: Option<f64>,
 }
 
 pub(super) fn read(
@@ -67,22 +72,33 @@ pub(super) fn read(
         initializer_range: raw.initializer_range.unwrap_or(plain.initializer_range),
         ..plain
     };
-    let attention = raw.attention_bias.unwrap_or(false);
-    Ok(match family {
+    with_particular(config, text, fields)
+}
+
+fn with_particular(
+    config: LlamaConfig,
+    text: &str,
+    fields: &Map<String, Value>,
+) -> Result<LlamaConfig, Error> {
+    let said: Particular = serde_json::from_str(text).map_err(Error::ConfigJson)?;
+    let attention = said.attention_bias.unwrap_or(false);
+    Ok(match config.family {
         LlamaFamily::Llama => {
-            let biases = Biases { qkv: attention, output: attention, mlp: raw.mlp_bias.unwrap_or(false) };
+            let biases = Biases { qkv: attention, output: attention, mlp: said.mlp_bias.unwrap_or(false) };
             LlamaConfig { biases, ..config }
         }
-        LlamaFamily::Qwen3 | LlamaFamily::Sdar => {
-            LlamaConfig { biases: Biases { qkv: attention, output: attention, mlp: false }, ..config }
-        }
+        family if family.is_qwen3() => LlamaConfig {
+            biases: Biases { qkv: attention, output: attention, mlp: false },
+            experts: config.experts.map(|_| softmax_experts(text, fields)).transpose()?,
+            ..config
+        },
         LlamaFamily::Llada2 => LlamaConfig {
             biases: Biases {
-                qkv: raw.use_qkv_bias.unwrap_or(false),
-                output: raw.use_bias.unwrap_or(true),
+                qkv: said.use_qkv_bias.unwrap_or(false),
+                output: said.use_bias.unwrap_or(true),
                 mlp: false,
             },
-            qk_norm: raw.use_qk_norm.unwrap_or(true),
+            qk_norm: said.use_qk_norm.unwrap_or(true),
             experts: experts(text, fields)?,
             ..config
         },
@@ -124,6 +140,31 @@ fn experts(text: &str, fields: &Map<String, Value>) -> Result<Option<ExpertsConf
     serde_json::from_str(text).map(Some).map_err(Error::ConfigJson)
 }
 
+/// Qwen3's.
+fn softmax_experts(text: &str, fields: &Map<String, Value>) -> Result<ExpertsConfig, Error> {
+    #[derive(Deserialize)]
+    struct Raw {
+        num_experts: Option<usize>,
+        num_experts_per_tok: Option<usize>,
+        moe_intermediate_size: Option<usize>,
+        norm_topk_prob: Option<bool>,
+    }
+    for (field, expected) in [("decoder_sparse_step", json!(1)), ("mlp_only_layers", json!([]))] {
+        if let Some(got) = fields.get(field).filter(|&got| !got.is_null() && *got != expected) {
+            return Err(Error::Unsupported { field, got: got.to_string() });
+        }
+    }
+    let raw: Raw = serde_json::from_str(text).map_err(Error::ConfigJson)?;
+    let plain = ExpertsConfig::softmax();
+    Ok(ExpertsConfig {
+        num_experts: raw.num_experts.unwrap_or(plain.num_experts),
+        num_experts_per_tok: raw.num_experts_per_tok.unwrap_or(plain.num_experts_per_tok),
+        moe_intermediate_size: raw.moe_intermediate_size.unwrap_or(plain.moe_intermediate_size),
+        router: Router::Softmax { normalised: raw.norm_topk_prob.unwrap_or(false) },
+        ..plain
+    })
+}
+
 pub(super) fn fields(config: &LlamaConfig) -> Map<String, Value> {
     let mut all = Map::new();
     let mut put = |key: &str, value: Value| all.insert(key.to_owned(), value);
@@ -160,7 +201,7 @@ fn of_family(config: &LlamaConfig) -> Map<String, Value> {
     let Biases { qkv, output, mlp } = config.biases;
     let mut said = match config.family {
         LlamaFamily::Llama => json!({ "attention_bias": qkv, "mlp_bias": mlp }),
-        LlamaFamily::Qwen3 | LlamaFamily::Sdar => json!({ "attention_bias": qkv }),
+        family if family.is_qwen3() => json!({ "attention_bias": qkv }),
         LlamaFamily::Llada2 => {
             json!({ "use_qkv_bias": qkv, "use_bias": output, "use_qk_norm": config.qk_norm, "num_experts": null })
         }
@@ -180,8 +221,23 @@ fn of_family(config: &LlamaConfig) -> Map<String, Value> {
         _ => {}
     }
     let mut said = said.as_object().cloned().unwrap_or_default();
-    if let Some(Ok(Value::Object(experts))) = config.experts.as_ref().map(serde_json::to_value) {
+    if let Some(Value::Object(experts)) = config.experts.as_ref().map(experts_fields) {
         said.extend(experts);
     }
     said
+}
+
+fn experts_fields(experts: &ExpertsConfig) -> Value {
+    match experts.router {
+        // Numbers cannot fail to serialise.
+        Router::Sigmoid => serde_json::to_value(experts).unwrap_or_default(),
+        Router::Softmax { normalised } => json!({
+            "num_experts": experts.num_experts,
+            "num_experts_per_tok": experts.num_experts_per_tok,
+            "moe_intermediate_size": experts.moe_intermediate_size,
+            "norm_topk_prob": normalised,
+            "decoder_sparse_step": 1,
+            "mlp_only_layers": [],
+        }),
+    }
 }

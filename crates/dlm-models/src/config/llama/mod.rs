@@ -12,7 +12,7 @@ use super::{Activation, ParamCounts, require};
 use crate::Error;
 use crate::rotary::Scaling;
 
-pub use self::experts::ExpertsConfig;
+pub use self::experts::{ExpertsConfig, Router};
 pub use self::family::LlamaFamily;
 
 /// A decoder's sizes, named as in Hugging Face's `config.json`; LLaDA's own names are said beside them.
@@ -112,7 +112,7 @@ impl LlamaConfig {
             tie_word_embeddings: family == LlamaFamily::Llada,
             attention_dropout: family.attention_dropout(),
             initializer_range: 0.02,
-            experts: (family == LlamaFamily::Llada2).then(|| ExpertsConfig::new(hidden)),
+            experts: family.experts(hidden),
             rest: Map::new(),
         }
     }
@@ -229,7 +229,9 @@ impl LlamaConfig {
             None => gated(self.intermediate_size),
             Some(experts) => {
                 let inner = experts.moe_intermediate_size;
-                experts.num_experts * (gated(inner) + width + 1) + gated(inner * experts.num_shared_experts)
+                experts.num_experts * (gated(inner) + width)
+                    + experts.biases()
+                    + gated(inner * experts.num_shared_experts)
             }
         };
         let table = self.vocab_size * width;

@@ -86,7 +86,7 @@ impl Sides {
 }
 
 /// The positions of a row that are no padding.
-fn tokens<'a>(input: &'a DenoiserInput<'_>, row: usize) -> impl Iterator<Item = usize> {
+fn tokens(input: &DenoiserInput<'_>, row: usize) -> impl Iterator<Item = usize> {
     let len = input.shape[1];
     (0..len).filter(move |at| !input.pad.is_some_and(|pad| pad[row * len + at]))
 }

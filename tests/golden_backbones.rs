@@ -123,6 +123,12 @@ fn gradient(slot: &Slot<'_>, gradients: &Gradients) -> Option<Vec<f32>> {
     Some(data.iter::<f32>().collect())
 }
 
+/// What a folder's weights are called.
+fn keys(folder: &Path) -> Vec<String> {
+    let mut store = SafetensorsStore::from_file(folder.join("model.safetensors"));
+    store.get_all_tensors().unwrap().keys().cloned().collect()
+}
+
 /// All that is asked of a backbone: `folder` holds what upstream saved, and `golden.safetensors`. The family is
 /// found by its configuration too.
 fn check<M: Pretrained>(folder: &str) {
@@ -140,6 +146,10 @@ fn check<M: Pretrained>(folder: &str) {
     Checkpoint::write(&model, &target, None).unwrap();
     let (again, _) = Checkpoint::open(&target).unwrap().load::<M>(&Device::default()).unwrap();
     assert_gap(&format!("{folder} after saving"), golden.gap(&again, ""));
+    let saved = keys(&target);
+    let lacking: Vec<String> = keys(&path).into_iter().filter(|key| !saved.contains(key)).collect();
+    // fairseq's number of its format.
+    assert!(lacking.iter().all(|key| key.ends_with(".version")), "{folder}: {lacking:?} not saved");
 
     let mut model = model.train();
     let loss = golden.loss(&model);

@@ -9,17 +9,24 @@ use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Device, Tensor};
 use dlm::core::recompute::{recording, segment};
 use dlm::core::{Sequence, Vocabulary};
-use dlm::models::{Encoder, EncoderConfig};
+use dlm::models::{Albert, Dit, Encoder, EncoderConfig, ModernBert, Pretrained};
 use dlm::train::{BatchSize, Batches, Diffusion, TrainConfig, Trainer, init_seeded};
 
 /// Tests share the device's generator, which draws initial parameters and dropout.
 static DEVICE: Mutex<()> = Mutex::new(());
 
 /// Losses of six steps, and the parameters before and after them.
-fn trained(dropout: f64, gradient_checkpointing: bool) -> (Vec<f64>, Vec<f32>, Vec<f32>) {
+type Trained = (Vec<f64>, Vec<f32>, Vec<f32>);
+
+fn trained(dropout: f64, gradient_checkpointing: bool) -> Trained {
+    let config = EncoderConfig::new(40, 16, 3, 4).with_dropout(dropout);
+    trained_as::<Encoder>(&config.to_json(), gradient_checkpointing)
+}
+
+fn trained_as<M: Pretrained>(config: &str, gradient_checkpointing: bool) -> Trained {
     let vocabulary = Vocabulary::new(40, 0, 1, 2, 39).unwrap();
     let device = Device::default().autodiff();
-    let model: Encoder = EncoderConfig::new(40, 16, 3, 4).with_dropout(dropout).init(&device).unwrap();
+    let model = M::from_config(config, &device).unwrap();
     let model = init_seeded(|_| model, &device, 5).train();
     let rows: Vec<_> =
         (0..32).map(|i| Sequence::prompt_response(&[3 + i], &[4 + i, 5], &vocabulary)).collect();
@@ -32,7 +39,7 @@ fn trained(dropout: f64, gradient_checkpointing: bool) -> (Vec<f64>, Vec<f32>, V
     (losses, start, parameters(trainer.model()))
 }
 
-fn parameters(model: &Encoder) -> Vec<f32> {
+fn parameters(model: &impl Module) -> Vec<f32> {
     let mut all = All(Vec::new());
     model.visit(&mut all);
     all.0
@@ -49,7 +56,20 @@ impl ModuleVisitor for All {
 #[test]
 fn the_same_is_learnt() {
     let _alone = DEVICE.lock();
-    let ((kept, start, plain), (again, _, checkpointed)) = (trained(0.0, false), trained(0.0, true));
+    assert_same(trained(0.0, false), trained(0.0, true));
+    // Layers that share their weights, that are told where tokens stand, and that are told the time.
+    let shared = r#"{"model_type": "albert", "vocab_size": 40, "embedding_size": 8, "hidden_size": 16,
+        "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 32}"#;
+    assert_same(trained_as::<Albert>(shared, false), trained_as::<Albert>(shared, true));
+    let rotary = r#"{"model_type": "modernbert", "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "intermediate_size": 32, "pad_token_id": 1, "local_attention": 2}"#;
+    assert_same(trained_as::<ModernBert>(rotary, false), trained_as::<ModernBert>(rotary, true));
+    let told = r#"{"model_type": "udlm", "vocab_size": 40, "model_length": 9, "hidden_dim": 16, "cond_dim": 4,
+        "n_blocks": 3, "n_heads": 4, "dropout": 0.0}"#;
+    assert_same(trained_as::<Dit>(told, false), trained_as::<Dit>(told, true));
+}
+
+fn assert_same((kept, start, plain): Trained, (again, _, checkpointed): Trained) {
     for (kept, again) in kept.iter().zip(&again) {
         assert!((kept - again).abs() < 1e-5 * kept, "{kept} and {again}");
     }

@@ -69,7 +69,7 @@ def main(root):
 
     def save(model, out):
         config = dict(model_type="llava", architectures=["LlavaForConditionalGeneration"], text_config=TEXT.to_dict(),
-                      vision_config=VISION.to_dict(), vision_feature_layer=-2, vision_feature_select_strategy="default",
+                      vision_config=VISION.to_dict(), vision_feature_select_strategy="default",
                       projector_hidden_act="gelu")
         (out / "config.json").write_text(json.dumps(config, indent=2, default=str) + "\n")
         state = {k: v.contiguous() for k, v in model.state_dict().items() if "decoder" not in k and "position_ids" not in k}

@@ -22,10 +22,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let checkpoint = Checkpoint::open(&folder)?.with_missing(Missing::Initialise).with_dtype(dtype);
     let (model, _) = checkpoint.load::<AutoDenoiser>(&device)?;
     let seconds = began.elapsed().as_secs_f64();
-    let peak = Memory::now(&device).peak.unwrap_or(0).saturating_sub(before);
+    let now = Memory::now(&device);
+    let [peak, left] = [now.peak, now.resident].map(|bytes| bytes.unwrap_or(0).saturating_sub(before));
     let bytes = size(&model).bytes as u64;
     let line = serde_json::json!({
         "folder": folder, "seconds": seconds, "weights_mib": bytes >> 20, "peak_mib": peak >> 20,
+        "left_mib": left >> 20,
         "ratio": peak as f64 / bytes as f64,
     });
     println!("{line}");

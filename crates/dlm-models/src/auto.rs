@@ -138,6 +138,10 @@ impl Pretrained for AutoDenoiser {
         each!(self, model => model.spellings(key))
     }
 
+    fn constants(&self) -> Vec<(String, Vec<f32>)> {
+        each!(self, model => model.constants())
+    }
+
     fn tied(&self) -> Vec<String> {
         each!(self, model => model.tied())
     }

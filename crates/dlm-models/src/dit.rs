@@ -46,7 +46,7 @@ pub struct Dit {
     pub(crate) decoder: Param<Tensor<2>>,
     pub(crate) bias: Param<Tensor<1>>,
     #[module(skip)]
-    rotary: Rotary,
+    pub(crate) rotary: Rotary,
     #[module(skip)]
     config: DitConfig,
 }

@@ -181,7 +181,7 @@ pub struct Esm {
     pub(crate) contact: Linear,
     pub(crate) head: Head,
     #[module(skip)]
-    rotary: Rotary,
+    pub(crate) rotary: Rotary,
     #[module(skip)]
     config: EsmConfig,
 }

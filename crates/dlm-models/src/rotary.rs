@@ -48,6 +48,7 @@ pub enum Scaling {
 /// The angles of one position, for each pair of elements of a head.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rotary {
+    theta: f64,
     frequencies: Vec<f64>,
     amplitude: f64,
 }
@@ -84,7 +85,14 @@ impl Rotary {
             Scaling::Yarn { factor, .. } if factor > 1.0 => 0.1 * factor.ln() + 1.0,
             _ => 1.0,
         };
-        Self { frequencies, amplitude }
+        Self { theta, frequencies, amplitude }
+    }
+
+    /// The angles of position 1 as upstream stores them: rounded at each operation, where [`Rotary`] rounds once.
+    pub(crate) fn stored(&self) -> Vec<f32> {
+        let width = 2.0 * self.frequencies.len() as f32;
+        let stored = |pair: usize| (self.theta as f32).powf(2.0 * pair as f32 / width).recip();
+        (0..self.frequencies.len()).map(stored).collect()
     }
 
     /// The turns of some positions, none negative, one for each token of a batch.

@@ -5,8 +5,9 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Distribution, Tensor, s};
 use dlm_core::{Attention, Batch, Denoiser, DenoiserInput, Sequence, TokenId, Vocabulary};
 use dlm_models::{
-    Albert, AlbertConfig, ClipVisionConfig, Dit, DitConfig, EncoderConfig, Error, Esm, EsmConfig,
-    LlavaConfig, ModernBert, ModernBertConfig, Pretrained, Rdm, RdmConfig, freeze, normalised, trainable,
+    Albert, AlbertConfig, Bits, ClipVisionConfig, Dit, DitConfig, EncoderConfig, Error, Esm, EsmConfig,
+    LlavaConfig, Lora, ModernBert, ModernBertConfig, Pretrained, Rdm, RdmConfig, freeze, normalised,
+    quantised, trainable,
 };
 
 const PAD: TokenId = 1;
@@ -181,6 +182,24 @@ fn rows_that_have_no_sides_are_refused() {
     let input = DenoiserInput::new(&[3, 2, 0], [1, 3], &[2]);
     assert_eq!(model.check(&input).expect_err("no time").to_string(), "times of a batch: expected 1, got 0");
     assert!(model.length_logits(&DenoiserInput::new(&[3, 2], [1, 2], &[])).is_ok());
+}
+
+#[test]
+fn linear_layers_take_adapters_and_whole_numbers() {
+    fn check<M: Pretrained>(model: M, target: &str) {
+        let input = DenoiserInput::new(&[3, 4, 5, 6], [2, 2], &[0, 3]).with_times(&[0.3, 0.6]);
+        let (logits, largest) = (model.logits(&input), model.logits(&input).abs().max().into_scalar::<f32>());
+        let rounded = distance(quantised(&model, Bits::Eight).logits(&input), logits.clone());
+        assert!(rounded > 0.0 && rounded < 0.1 * largest, "{target}: {rounded} of {largest}");
+        let all = trainable(&model.clone().train());
+        let adapted = Lora::new(2, 4.0, [target]).attach(model.train()).expect("a linear layer");
+        assert!(trainable(&adapted) < all, "{target}");
+        assert_close(target, adapted.valid().logits(&input), logits);
+    }
+    check(albert(), "attention.query");
+    check(modernbert(), "Wqkv");
+    check(esm(), "attention.self.key");
+    check(dit(r#""model_type": "udlm""#), "attn_qkv");
 }
 
 /// Parameters by the shapes they are saved in; none is drawn.

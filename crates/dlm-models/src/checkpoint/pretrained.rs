@@ -35,6 +35,11 @@ pub trait Pretrained: Factored + Module {
         false
     }
 
+    /// Vectors that upstream wants in the file, though they follow from the configuration, and that nobody reads here.
+    fn constants(&self) -> Vec<(String, Vec<f32>)> {
+        Vec::new()
+    }
+
     /// Names of copies of tied weights, which files may hold and nobody reads.
     fn tied(&self) -> Vec<String> {
         Vec::new()

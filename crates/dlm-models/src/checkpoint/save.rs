@@ -2,7 +2,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, TensorData};
+use burn::module::Param;
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use safetensors::{Dtype, View};
 use serde_json::json;
 
@@ -68,8 +69,12 @@ pub(super) fn write<M: Pretrained>(
     }
     // The clone shares its tensors; `slots` wants a model that it may change.
     let mut model = model.clone();
+    let device = model.device();
+    let mut constants: Vec<(String, Param<Tensor<1>>)> =
+        model.constants().into_iter().map(|(key, values)| (key, constant(&values, &device))).collect();
+    let constants = constants.iter_mut().map(|(key, values)| (key.clone(), Slot::Vector(values)));
     let slots: Vec<Named<'_>> =
-        model.slots().into_iter().map(|(key, slot)| (key, Written::new(slot))).collect();
+        model.slots().into_iter().chain(constants).map(|(key, slot)| (key, Written::new(slot))).collect();
     let mut shards = shards(slots, most);
     if shards.len() == 1 {
         remove(&folder.join(INDEX))?;
@@ -87,6 +92,10 @@ pub(super) fn write<M: Pretrained>(
     replace(&folder.join(INDEX), format!("{index:#}\n").as_bytes())?;
     // Readers prefer the single file.
     remove(&folder.join(WEIGHTS))
+}
+
+fn constant(values: &[f32], device: &Device) -> Param<Tensor<1>> {
+    Param::from_tensor(Tensor::from_floats(values, device))
 }
 
 /// Parts of at most `most` bytes each, or of one parameter.

@@ -43,7 +43,6 @@ impl Side {
 impl Sides {
     /// A row's source is its prefix, or else ends in its first `eos`.
     pub(super) fn of(input: &DenoiserInput<'_>, eos: TokenId, pad: TokenId) -> Result<Self, Error> {
-        let [rows, len] = input.shape;
         let unanswerable = |row, needs| Err(Error::Unanswerable { row, needs });
         let causal = match input.attention {
             Attention::Full | Attention::Prefix(_) => false,
@@ -53,37 +52,29 @@ impl Sides {
         if input.documents.is_some() || input.positions.is_some() {
             return unanswerable(0, "rows of one document, counted from its start");
         }
-        let (mut sources, mut targets) = (Vec::new(), Vec::new());
+        let [rows, len] = input.shape;
+        let (mut sources, mut targets) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         let mut places = vec![None; rows * len];
         for row in 0..rows {
-            let Some(end) = source_end(input, row, eos) else {
-                return unanswerable(row, "a source, which ends in EOS or is a prefix");
-            };
-            let [mut source, mut target] = [Vec::new(), Vec::new()];
-            let tokens = (0..len).filter(|at| !input.pad.is_some_and(|pad| pad[row * len + at]));
-            for at in tokens {
-                let id = input.ids[row * len + at];
-                if at < end {
-                    source.push(id);
-                } else {
-                    places[row * len + at] = Some((row, target.len()));
-                    target.push(id);
-                }
-            }
+            let end = source_end(input, row, eos).unwrap_or(0);
+            let (source, target): (Vec<usize>, Vec<usize>) = tokens(input, row).partition(|&at| at < end);
             if source.is_empty() {
                 return unanswerable(row, "a source, which ends in EOS or is a prefix");
             }
-            sources.push(source);
-            targets.push(target);
+            for (place, at) in target.iter().enumerate() {
+                places[row * len + at] = Some(place);
+            }
+            let ids = |side: Vec<usize>| side.into_iter().map(|at| input.ids[row * len + at]).collect();
+            sources.push(ids(source));
+            targets.push(ids(target));
         }
         let (source, target) = (Side::of(&sources, pad), Side::of(&targets, pad));
-        let mut asked = Vec::with_capacity(input.at.len());
-        for &at in input.at {
-            let Some((row, place)) = places[at] else {
-                return unanswerable(at / len, "to be asked behind the source");
-            };
-            asked.push(row * target.shape[1] + place);
-        }
+        let asked = |&at: &usize| {
+            let needs = "to be asked behind the source";
+            let place = places[at].ok_or(Error::Unanswerable { row: at / len, needs })?;
+            Ok(at / len * target.shape[1] + place)
+        };
+        let asked = input.at.iter().map(asked).collect::<Result<_, Error>>()?;
         Ok(Self { source, target, asked, causal })
     }
 
@@ -92,6 +83,12 @@ impl Sides {
         let attention = if self.causal { Attention::Causal } else { Attention::Full };
         self.target.input().with_attention(attention)
     }
+}
+
+/// The positions of a row that are no padding.
+fn tokens(input: &DenoiserInput<'_>, row: usize) -> impl Iterator<Item = usize> {
+    let len = input.shape[1];
+    (0..len).filter(move |at| !input.pad.is_some_and(|pad| pad[row * len + at]))
 }
 
 /// The first position behind a row's source.

@@ -50,6 +50,11 @@ impl Pretrained for Dit {
         }
     }
 
+    fn constants(&self) -> Vec<(String, Vec<f32>)> {
+        let key = format!("{}rotary_emb.inv_freq", body(self.config().layout));
+        vec![(key, self.rotary.stored())]
+    }
+
     /// Angles that follow from the width.
     fn tied(&self) -> Vec<String> {
         ["rotary_emb.inv_freq", "backbone.rotary_emb.inv_freq"].map(str::to_owned).to_vec()

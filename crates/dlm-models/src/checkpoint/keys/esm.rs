@@ -53,10 +53,16 @@ impl Pretrained for Esm {
         key.strip_prefix("esm.").map(str::to_owned).into_iter().collect()
     }
 
-    /// The decoder, the angles that follow from the width, and a position table that nobody reads.
+    /// The angles of each layer.
+    fn constants(&self) -> Vec<(String, Vec<f32>)> {
+        let key = |layer| format!("esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq");
+        (0..self.layers.len()).map(|layer| (key(layer), self.rotary.stored())).collect()
+    }
+
+    /// The decoder, the angles, and a position table that nobody reads.
     fn tied(&self) -> Vec<String> {
-        let angles = |layer| format!("esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq");
         let copies = ["lm_head.decoder.weight", "esm.embeddings.position_embeddings.weight"];
-        copies.map(str::to_owned).into_iter().chain((0..self.layers.len()).map(angles)).collect()
+        let angles = self.constants().into_iter().map(|(key, _)| key);
+        copies.map(str::to_owned).into_iter().chain(angles).collect()
     }
 }

@@ -16,8 +16,7 @@ use crate::config::{Activation, EncoderConfig, require};
 use crate::encoder::{Embeddings, Head, Layer};
 use crate::grouped::Places;
 use crate::init::linear;
-use crate::position::indices;
-use crate::stack::run;
+use crate::stack::{answers, features, run};
 
 const RULES: Rules = Rules {
     model_types: &["albert"],
@@ -221,10 +220,7 @@ impl Denoiser for Albert {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.vocab_size], &self.device());
-        }
-        self.decoder().forward(self.features(input))
+        answers(self, input)
     }
 
     fn time_free(&self) -> bool {
@@ -236,10 +232,7 @@ impl Factored for Albert {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.embedding_size], &self.device());
-        }
-        self.head.forward(self.states(input, &indices(input.at, &self.device())))
+        features(self, input, |asked| self.head.forward(self.states(input, asked)))
     }
 
     fn decoder(&self) -> Decoder {

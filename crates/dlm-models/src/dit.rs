@@ -22,7 +22,7 @@ use crate::mlp::Mlp;
 use crate::position;
 use crate::position::{indices, select};
 use crate::rotary::{Rotary, Scaling};
-use crate::stack::run_kept;
+use crate::stack::{answers, features, run_kept};
 
 pub use self::config::{DitConfig, DitLayout, Sigma};
 
@@ -274,10 +274,7 @@ impl Denoiser for Dit {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.vocab_size], &self.device());
-        }
-        Factored::decoder(self).forward(self.features(input))
+        answers(self, input)
     }
 
     fn time_free(&self) -> bool {
@@ -289,10 +286,7 @@ impl Factored for Dit {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.hidden_dim], &self.device());
-        }
-        self.states(input, &indices(input.at, &self.device()))
+        features(self, input, |asked| self.states(input, asked))
     }
 
     fn decoder(&self) -> Decoder {

@@ -17,7 +17,7 @@ use crate::config::{Activation, EncoderConfig, Family};
 use crate::grouped::Places;
 use crate::init::{embedding, linear, norm};
 use crate::position::{indices, select, upload, words};
-use crate::stack::run;
+use crate::stack::{answers, features, run};
 use crate::{Error, position};
 
 /// A bidirectional encoder that answers with logits of the clean token, whatever the time.
@@ -168,11 +168,8 @@ impl Encoder {
     /// # Shapes
     /// - `beyond`: `[W, D]`, embeddings of the words V, V + 1, ..
     pub(crate) fn features_beyond(&self, input: &DenoiserInput<'_>, beyond: Option<&Tensor<2>>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.hidden_size], &self.device());
-        }
         // Before the head, so that `[B, L, V]` never exists, and inside the last layer.
-        self.head.forward(self.states(input, Some(&indices(input.at, &self.device())), beyond))
+        features(self, input, |asked| self.head.forward(self.states(input, Some(asked), beyond)))
     }
 }
 
@@ -192,10 +189,7 @@ impl Denoiser for Encoder {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.vocab_size], &self.device());
-        }
-        self.decoder().forward(self.features(input))
+        answers(self, input)
     }
 
     fn time_free(&self) -> bool {

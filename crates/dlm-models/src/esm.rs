@@ -17,9 +17,9 @@ use crate::config::{Activation, EncoderConfig, Family, require};
 use crate::encoder::{Head, Layer};
 use crate::grouped::Places;
 use crate::init::{embedding, linear, norm};
-use crate::position::{indices, words};
+use crate::position::words;
 use crate::rotary::{Rotary, Scaling};
-use crate::stack::run;
+use crate::stack::{answers, features, run};
 use crate::{Error, position};
 
 /// The share of tokens that upstream's training replaced by masks.
@@ -265,10 +265,7 @@ impl Denoiser for Esm {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.vocab_size], &self.device());
-        }
-        self.decoder().forward(self.features(input))
+        answers(self, input)
     }
 
     fn time_free(&self) -> bool {
@@ -280,10 +277,7 @@ impl Factored for Esm {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.hidden_size], &self.device());
-        }
-        self.head.forward(self.states(input, &indices(input.at, &self.device())))
+        features(self, input, |asked| self.head.forward(self.states(input, asked)))
     }
 
     fn decoder(&self) -> Decoder {

@@ -9,7 +9,6 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm};
 use burn::tensor::{Device, Int, Tensor};
-use dlm_core::recompute::segment;
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
 use crate::attention::hidden_mask;
@@ -17,7 +16,8 @@ use crate::config::Gpt2Config;
 use crate::grouped::{GroupedAttention, Places, Projections};
 use crate::init::{embedding, linear, norm};
 use crate::mlp::Mlp;
-use crate::position::{indices, select, upload, words};
+use crate::position::{select, upload, words};
+use crate::stack::{answers, features, run};
 use crate::{Error, position};
 
 /// A pre-norm decoder with learned positions and its word table as the head.
@@ -110,15 +110,10 @@ impl Gpt2 {
         let sum = self.words.forward(words(input, &device)) + self.positions.forward(positions);
         let embedded = self.dropout.forward(sum.flatten::<2>(0, 1));
         let places = Places { shape: input.shape, turn: None, hidden };
-        let Some((last, blocks)) = self.blocks.split_last() else {
-            return self.norm.forward(select(embedded, asked));
-        };
-        let forward = |block: &Gpt2Block, states, asked: Option<&Tensor<1, Int>>| {
-            let (places, asked) = (places.clone(), asked.cloned());
-            segment(block, states, move |block, states| block.forward(states, &places, asked.as_ref()))
-        };
-        let states = blocks.iter().fold(embedded, |states, block| forward(block, states, None));
-        self.norm.forward(forward(last, states, asked))
+        let states = run(self.blocks.iter(), embedded, asked, move |block: &Gpt2Block, states, asked| {
+            block.forward(states, &places, asked)
+        });
+        self.norm.forward(states)
     }
 }
 
@@ -138,13 +133,7 @@ impl Denoiser for Gpt2 {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros(
-                [0, self.config.vocab_size],
-                (&self.device(), self.words.weight.val().dtype()),
-            );
-        }
-        self.decoder().forward(self.features(input))
+        answers(self, input)
     }
 
     fn time_free(&self) -> bool {
@@ -156,10 +145,7 @@ impl Factored for Gpt2 {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.n_embd], (&self.device(), self.words.weight.val().dtype()));
-        }
-        self.states(input, Some(&indices(input.at, &self.device())))
+        features(self, input, |asked| self.states(input, Some(asked)))
     }
 
     fn decoder(&self) -> Decoder {

@@ -12,7 +12,6 @@
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Initializer, Linear, RmsNorm};
 use burn::tensor::{Device, Int, Tensor};
-use dlm_core::recompute::segment;
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
 use crate::attention::hidden_mask;
@@ -21,8 +20,9 @@ use crate::experts::Experts;
 use crate::grouped::{Apart, GroupedAttention, Places, Projections, QueryKeyNorms};
 use crate::init::{embedding, linear, plain, rms_norm};
 use crate::mlp::GatedMlp;
-use crate::position::{indices, select, words};
+use crate::position::{select, words};
 use crate::rotary::Rotary;
+use crate::stack::{answers, features, run};
 use crate::{Error, LlamaFamily, position};
 
 /// A decoder that answers with logits of the clean token, whatever the time.
@@ -128,15 +128,9 @@ impl Llama {
         let embedded = self.words.forward(words(input, &device)).flatten::<2>(0, 1);
         let turn = self.rotary.turn(&position::ids(input, 0), input.shape, embedded.dtype(), &device);
         let places = Places { shape: input.shape, turn: Some(turn), hidden };
-        let Some((last, blocks)) = self.blocks.split_last() else {
-            return self.norm.forward(select(embedded, asked));
-        };
-        let forward = |block: &Block, states, asked: Option<&Tensor<1, Int>>| {
-            let (places, asked) = (places.clone(), asked.cloned());
-            segment(block, states, move |block, states| block.forward(states, &places, asked.as_ref()))
-        };
-        let states = blocks.iter().fold(embedded, |states, block| forward(block, states, None));
-        let states = forward(last, states, asked);
+        let states = run(self.blocks.iter(), embedded, asked, move |block: &Block, states, asked| {
+            block.forward(states, &places, asked)
+        });
         self.norm.forward(states)
     }
 }
@@ -157,13 +151,7 @@ impl Denoiser for Llama {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros(
-                [0, self.config.vocab_size],
-                (&self.device(), self.words.weight.val().dtype()),
-            );
-        }
-        self.decoder().forward(self.features(input))
+        answers(self, input)
     }
 
     fn time_free(&self) -> bool {
@@ -175,13 +163,7 @@ impl Factored for Llama {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros(
-                [0, self.config.hidden_size],
-                (&self.device(), self.words.weight.val().dtype()),
-            );
-        }
-        self.states(input, Some(&indices(input.at, &self.device())))
+        features(self, input, |asked| self.states(input, Some(asked)))
     }
 
     fn decoder(&self) -> Decoder {

@@ -15,9 +15,9 @@ use crate::config::read::{Rest, Rules, read, require_positive, require_rates, re
 use crate::config::{Activation, require};
 use crate::grouped::{GroupedAttention, Places, Projections};
 use crate::init::{embedding, linear, plain};
-use crate::position::{indices, select, words};
+use crate::position::{select, words};
 use crate::rotary::{Rotary, Scaling};
-use crate::stack::run;
+use crate::stack::{answers, features, run};
 use crate::{Error, position};
 
 const RULES: Rules = Rules {
@@ -351,10 +351,7 @@ impl Denoiser for ModernBert {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.vocab_size], &self.device());
-        }
-        self.decoder().forward(self.features(input))
+        answers(self, input)
     }
 
     fn time_free(&self) -> bool {
@@ -366,11 +363,10 @@ impl Factored for ModernBert {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.hidden_size], &self.device());
-        }
-        let states = self.states(input, &indices(input.at, &self.device()));
-        self.head_norm.forward(self.config.classifier_activation.apply(self.dense.forward(states)))
+        features(self, input, |asked| {
+            let states = self.dense.forward(self.states(input, asked));
+            self.head_norm.forward(self.config.classifier_activation.apply(states))
+        })
     }
 
     fn decoder(&self) -> Decoder {

@@ -21,7 +21,7 @@ use crate::init::{embedding, linear, norm};
 use crate::length::shares;
 use crate::position;
 use crate::position::{indices, select, upload, words};
-use crate::stack::{run, run_kept};
+use crate::stack::{answers, features, run, run_kept};
 
 pub use self::config::RdmConfig;
 
@@ -265,10 +265,7 @@ impl Denoiser for Rdm {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.vocab_size], &self.device());
-        }
-        Factored::decoder(self).forward(self.features(input))
+        answers(self, input)
     }
 }
 
@@ -276,13 +273,10 @@ impl Factored for Rdm {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if input.at.is_empty() {
-            return Tensor::zeros([0, self.config.encoder_embed_dim], &self.device());
-        }
-        match self.check(input).and_then(|()| self.sides(input)) {
+        features(self, input, |_| match self.check(input).and_then(|()| self.sides(input)) {
             Ok(sides) => self.decode(&sides, input.times),
             Err(error) => panic!("{error}"),
-        }
+        })
     }
 
     fn decoder(&self) -> Decoder {

@@ -1,10 +1,11 @@
-//! Layers one after another.
+//! What all networks do alike: layers one after another, and logits at the asked positions alone.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use dlm_core::recompute::segment;
+use dlm_core::{DenoiserInput, Factored};
 
-use crate::position::select;
+use crate::position::{indices, select};
 
 /// Passes states through layers, which may be computed again in the backward pass; only the last leaves out what
 /// is not asked.
@@ -43,4 +44,33 @@ pub(crate) fn run_kept<M>(
     };
     let states = layers.iter().fold(states, |states, layer| forward(layer, states, None));
     forward(last, states, asked)
+}
+
+/// What a network's decoder is applied to: `run` of the asked positions, which is not called if there are none.
+///
+/// # Shapes
+/// - returns: `[N, D]`
+pub(crate) fn features(
+    network: &impl Factored,
+    input: &DenoiserInput<'_>,
+    run: impl FnOnce(&Tensor<1, Int>) -> Tensor<2>,
+) -> Tensor<2> {
+    if input.at.is_empty() {
+        let weight = network.decoder().weight;
+        return Tensor::zeros([0, weight.dims()[1]], (&weight.device(), weight.dtype()));
+    }
+    run(&indices(input.at, &network.device()))
+}
+
+/// The logits of a network whose last layer is linear; it does not run if nothing is asked.
+///
+/// # Shapes
+/// - returns: `[N, V]`
+pub(crate) fn answers(network: &impl Factored, input: &DenoiserInput<'_>) -> Tensor<2> {
+    let decoder = network.decoder();
+    if input.at.is_empty() {
+        let [words, _] = decoder.weight.dims();
+        return Tensor::zeros([0, words], (&decoder.weight.device(), decoder.weight.dtype()));
+    }
+    decoder.forward(network.features(input))
 }

@@ -161,8 +161,8 @@ fn the_bound_of_masks_is_the_weighted_cross_entropy() {
     let forward = Forward::new(Linear, Prior::Absorbing { mask: MASK });
     let times = Times::uniform(0.1).expect("ε");
     for reduction in [Reduction::Rows, Reduction::Tokens, Reduction::RowTokens] {
-        let plain = Diffusion::new(forward.clone(), times.clone(), Nelbo::new(Linear, reduction));
-        let noise = Diffused::new(forward.clone(), times.clone());
+        let plain = Diffusion::new(forward.clone(), times, Nelbo::new(Linear, reduction));
+        let noise = Diffused::new(forward.clone(), times);
         let doubled = noise.clone().coupled().corrupt(&batch, &rng).expect("noise");
         assert_eq!(doubled.shape()[0], 2 * batch.rows());
         let knowing = |logits, _: &_| forbid(logits, MASK);
@@ -222,6 +222,20 @@ impl Denoiser for Table {
     }
 }
 
+fn bounds(forward: &Forward<Linear>) -> [(&'static str, Box<dyn Objective<Table> + '_>); 3] {
+    let noise = |times| Diffused::new(forward.clone(), times);
+    let grid = noise(Times::grid(10).expect("steps"));
+    let stratified = noise(Times::stratified(1e-3).expect("ε"));
+    let d3pm = D3pm::new(forward, 10).expect("steps");
+    let read = |logits, noised: &_| LogScores::from_logits(logits, noised, forward);
+    let sedd = Tokens::of(stratified.clone(), ScoreEntropy::new(forward), Reduction::Tokens).reading(read);
+    [
+        ("D3PM", Box::new(Tokens::of(grid, d3pm, Reduction::Tokens))),
+        ("UDLM", Box::new(Tokens::of(stratified, Elbo::new(forward), Reduction::Tokens))),
+        ("SEDD", Box::new(sedd)),
+    ]
+}
+
 #[test]
 fn bounds_of_uniform_noise_learn_the_entropy() {
     let _alone = alone();
@@ -234,24 +248,10 @@ fn bounds_of_uniform_noise_learn_the_entropy() {
     let entropy = -(0.8 * 0.8_f64.ln() + 0.2 * 0.2_f64.ln());
 
     let forward = Forward::new(Linear, Prior::uniform(&vocabulary).expect("two words"));
-    let noise = |times| Diffused::new(forward.clone(), times);
-    let stratified = Times::stratified(1e-3).expect("ε");
-    let scores = ScoreEntropy::new(&forward);
-    let bounds: [(&str, Box<dyn Objective<Table> + '_>); 3] = [
-        ("D3PM", {
-            let d3pm = D3pm::new(&forward, 10).expect("steps");
-            Box::new(Tokens::of(noise(Times::grid(10).expect("steps")), d3pm, Reduction::Tokens))
-        }),
-        ("UDLM", { Box::new(Tokens::of(noise(stratified.clone()), Elbo::new(&forward), Reduction::Tokens)) }),
-        ("SEDD", {
-            let read = |logits, noised: &_| LogScores::from_logits(logits, noised, &forward);
-            Box::new(Tokens::of(noise(stratified), scores, Reduction::Tokens).reading(read))
-        }),
-    ];
     // 8192 rows at random times: three standard deviations.
     let tolerance = 0.02;
     let check = Batch::new(&vec![row.clone(); 256], &vocabulary).expect("a batch");
-    for (name, bound) in bounds {
+    for (name, bound) in bounds(&forward) {
         let network = Table { logits: Param::from_tensor(Tensor::zeros([3, 3], &device())) };
         let config = TrainConfig { lr: LrSchedule::constant(5e-2), ..TrainConfig::paper(5e-2, 120) };
         let mut trainer = Trainer::new(network, bound, data(), config).expect("a trainer");

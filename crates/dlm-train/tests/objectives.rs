@@ -2,14 +2,22 @@
 
 mod common;
 
-use burn::tensor::{Device, Tensor, TensorData};
-use common::{MASK, WORDS, alone, batches, config, rows, toy, vocabulary};
-use dlm_core::loss::{Mlm, nll_per_token};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use common::{MASK, WORDS, alone, batches, config, device, rows, toy, vocabulary};
+use dlm_core::loss::{D3pm, Elbo, LogScores, Mlm, Nelbo, Reduction, ScoreEntropy, forbid, nll_per_token};
 use dlm_core::schedule::Linear;
 use dlm_core::view::next_token;
-use dlm_core::{Attention, Batch, CounterRng, Denoiser, DenoiserInput, Forward, Prior, Times, corrupt};
-use dlm_train::objective::{Anneal, Causal, Shift};
-use dlm_train::{Diffusion, Error, Hooks, Objective, Trainer, autoregressive, bert};
+use dlm_core::{
+    Attention, Batch, CounterRng, Denoiser, DenoiserInput, Forward, Prior, Sequence, Times, TokenId,
+    Vocabulary, corrupt,
+};
+use dlm_train::data::{BatchSize, Batches};
+use dlm_train::objective::{Anneal, Causal, Corruption, Diffused, Shift, Tokens};
+use dlm_train::{
+    Diffusion, Error, Hooks, LrSchedule, Objective, TrainConfig, Trainer, autoregressive, bert,
+    validation_loss,
+};
 
 fn batch() -> Batch {
     Batch::new(&rows(5), &vocabulary()).expect("a batch")
@@ -127,5 +135,135 @@ fn every_stage_trains() {
         let first = trainer.step().expect("a step").loss().expect("finite");
         let last = trainer.run(Hooks::new()).expect("a run").loss.expect("steps");
         assert!(last < 0.9 * first, "{name}: {first} to {last}");
+    }
+}
+
+/// Never says the mask.
+struct Known<D>(D);
+
+impl<D: Denoiser> Denoiser for Known<D> {
+    fn vocab_size(&self) -> usize {
+        self.0.vocab_size()
+    }
+
+    fn device(&self) -> Device {
+        self.0.device()
+    }
+
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        forbid(self.0.logits(input), MASK)
+    }
+}
+
+#[test]
+fn the_bound_of_masks_is_the_weighted_cross_entropy() {
+    let (batch, rng) = (batch(), CounterRng::new(1));
+    let forward = Forward::new(Linear, Prior::Absorbing { mask: MASK });
+    let times = Times::uniform(0.1).expect("ε");
+    for reduction in [Reduction::Rows, Reduction::Tokens, Reduction::RowTokens] {
+        let plain = Diffusion::new(forward.clone(), times, Nelbo::new(Linear, reduction));
+        let noise = Diffused::new(forward.clone(), times);
+        let doubled = noise.clone().coupled().corrupt(&batch, &rng).expect("noise");
+        assert_eq!(doubled.shape()[0], 2 * batch.rows());
+        let knowing = |logits, _: &_| forbid(logits, MASK);
+        let (elbo, scores) = (Elbo::new(&forward), ScoreEntropy::new(&forward));
+        let bound = Tokens::of(noise.clone(), elbo, reduction).reading(knowing);
+        let ratios = Tokens::of(noise.clone().coupled(), scores, reduction)
+            .reading(|logits, noised| LogScores::from_logits(forbid(logits, MASK), noised, &forward));
+        let agree = |ours: Tensor<1>, theirs: Tensor<1>| {
+            let (ours, theirs) = (value(ours), value(theirs));
+            assert!((ours - theirs).abs() < 1e-5 * theirs, "{reduction:?}: {ours} against {theirs}");
+        };
+        let theirs = |objective: &Diffusion<Linear, Nelbo<Linear>>| {
+            objective.loss(&Known(Counting), &batch, &rng).expect("a loss")
+        };
+        agree(bound.loss(&Counting, &batch, &rng).expect("a loss"), theirs(&plain));
+        agree(ratios.loss(&Counting, &batch, &rng).expect("a loss"), theirs(&plain.coupled()));
+    }
+}
+
+#[test]
+fn nothing_asked_is_nothing_learnt() {
+    // No maskable token, and maskable tokens that did not become noise.
+    let (words, masks) = (Prior::uniform(&vocabulary()).expect("words"), Prior::Absorbing { mask: MASK });
+    let fixed = Sequence::new(vec![4, 5], vec![false, false]).expect("a row");
+    let fixed = Batch::new(&[fixed], &vocabulary()).expect("a batch");
+    for (batch, prior) in [(fixed, words), (batch(), masks)] {
+        let forward = Forward::new(Linear, prior);
+        let noise = Diffused::new(forward.clone(), Times::fixed(1e-12).expect("a time"));
+        let objective = Tokens::of(noise, Elbo::new(&forward), Reduction::Tokens);
+        let loss = objective.loss(&toy(0.0), &batch, &CounterRng::new(1)).expect("a loss");
+        assert!(!loss.device().is_autodiff() && value(loss) == 0.0);
+    }
+}
+
+/// The words 0 and 1, and a third id for all that is special.
+const SPECIAL: TokenId = 2;
+
+/// A distribution for each word that may stand there.
+#[derive(Module, Debug)]
+struct Table {
+    logits: Param<Tensor<2>>,
+}
+
+impl Denoiser for Table {
+    fn vocab_size(&self) -> usize {
+        3
+    }
+
+    fn device(&self) -> Device {
+        self.logits.val().device()
+    }
+
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        let ids: Vec<i32> = input.at.iter().map(|&at| input.ids[at] as i32).collect();
+        let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), &self.device());
+        forbid(self.logits.val().select(0, ids), SPECIAL)
+    }
+}
+
+fn bounds(forward: &Forward<Linear>) -> [(&'static str, Box<dyn Objective<Table> + '_>); 3] {
+    let noise = |times| Diffused::new(forward.clone(), times);
+    let grid = noise(Times::grid(10).expect("steps"));
+    let stratified = noise(Times::stratified(1e-3).expect("ε"));
+    let d3pm = D3pm::new(forward, 10).expect("steps");
+    let read = |logits, noised: &_| LogScores::from_logits(logits, noised, forward);
+    let sedd = Tokens::of(stratified.clone(), ScoreEntropy::new(forward), Reduction::Tokens).reading(read);
+    [
+        ("D3PM", Box::new(Tokens::of(grid, d3pm, Reduction::Tokens))),
+        ("UDLM", Box::new(Tokens::of(stratified, Elbo::new(forward), Reduction::Tokens))),
+        ("SEDD", Box::new(sedd)),
+    ]
+}
+
+#[test]
+fn bounds_of_uniform_noise_learn_the_entropy() {
+    let _alone = alone();
+    let vocabulary = Vocabulary::new(3, SPECIAL, SPECIAL, SPECIAL, SPECIAL).expect("ids below the size");
+    // Four in five tokens are the word 0. Tokens do not depend on each other, so a network that knows the share
+    // makes each bound the entropy, whatever the number of times.
+    let row = Sequence::whole([0, 0, 0, 0, 1].repeat(20));
+    let data =
+        || Batches::new(vec![row.clone(); 32], vocabulary, BatchSize::Sequences(32), 5).expect("a data set");
+    let entropy = -(0.8 * 0.8_f64.ln() + 0.2 * 0.2_f64.ln());
+
+    let forward = Forward::new(Linear, Prior::uniform(&vocabulary).expect("two words"));
+    // 8192 rows at random times: three standard deviations.
+    let tolerance = 0.02;
+    let check = Batch::new(&vec![row.clone(); 256], &vocabulary).expect("a batch");
+    for (name, bound) in bounds(&forward) {
+        let network = Table { logits: Param::from_tensor(Tensor::zeros([3, 3], &device())) };
+        let config = TrainConfig { lr: LrSchedule::constant(5e-2), ..TrainConfig::paper(5e-2, 120) };
+        let mut trainer = Trainer::new(network, bound, data(), config).expect("a trainer");
+        let measure = |trainer: &Trainer<Table, _>| {
+            let draws = (0..32).map(|_| Ok(check.clone()));
+            validation_loss(&trainer.model().valid(), trainer.objective(), draws, 3).expect("a loss")
+        };
+        let before = measure(&trainer);
+        trainer.run(Hooks::new()).expect("a run");
+        let after = measure(&trainer);
+        // The cross-entropy of two words held alike, and then the entropy.
+        assert!((before - 2.0_f64.ln()).abs() < tolerance, "{name}: {before} at first");
+        assert!((after - entropy).abs() < tolerance, "{name}: {after} for {entropy}");
     }
 }

@@ -62,13 +62,27 @@ impl CrossEntropy<Diffused<Linear>, Mlm> {
 impl<S: Schedule, W: Weighting> CrossEntropy<Diffused<S>, W> {
     /// One time a row.
     pub fn new(forward: Forward<S>, times: Times, weighting: W) -> Self {
-        Self::of(Diffused { forward, times, coupled: false }, weighting)
+        Self::of(Diffused::new(forward, times), weighting)
+    }
+
+    /// As [`Diffused::coupled`].
+    #[must_use]
+    pub fn coupled(mut self) -> Self {
+        self.corruption = self.corruption.coupled();
+        self
+    }
+}
+
+impl<S: Schedule> Diffused<S> {
+    /// One time a row.
+    pub fn new(forward: Forward<S>, times: Times) -> Self {
+        Self { forward, times, coupled: false }
     }
 
     /// Two times a row, the noise of the earlier a part of the noise of the later: 2B rows.
     #[must_use]
     pub fn coupled(mut self) -> Self {
-        self.corruption.coupled = true;
+        self.coupled = true;
         self
     }
 }

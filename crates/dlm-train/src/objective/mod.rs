@@ -1,6 +1,7 @@
 //! What is minimised: from a network and a batch to a loss.
 
 mod corruption;
+mod tokens;
 mod view;
 
 use burn::tensor::Tensor;
@@ -8,6 +9,7 @@ use dlm_core::loss::{Weighting, nll, nll_chunked};
 use dlm_core::{Batch, CounterRng, Denoiser, Factored, Noised};
 
 pub use self::corruption::{Bert, Corruption, Diffused, Diffusion, TeacherForced, autoregressive, bert};
+pub use self::tokens::{Logits, Tokens};
 pub use self::view::{Anneal, Causal, Shift};
 
 use crate::error::Error;
@@ -81,11 +83,7 @@ impl<C: Corruption, W: Weighting> CrossEntropy<C, W> {
 
 impl<M: Denoiser, C: Corruption, W: Weighting> Objective<M> for CrossEntropy<C, W> {
     fn loss(&self, model: &M, batch: &Batch, rng: &CounterRng) -> Result<Tensor<1>, Error> {
-        let noised = self.noise(batch, rng)?;
-        if noised.at().is_empty() {
-            return Ok(nothing(model));
-        }
-        model.check(&noised.input())?;
+        let Some(noised) = asked(model, &self.corruption, batch, rng)? else { return Ok(nothing(model)) };
         Ok(nll(model.logits(&noised.input()), &noised, &self.weighting))
     }
 }
@@ -100,14 +98,27 @@ pub struct Chunked<C, W> {
 impl<M: Factored, C: Corruption, W: Weighting> Objective<M> for Chunked<C, W> {
     fn loss(&self, model: &M, batch: &Batch, rng: &CounterRng) -> Result<Tensor<1>, Error> {
         let Self { objective, rows } = self;
-        let noised = objective.noise(batch, rng)?;
-        if noised.at().is_empty() {
+        let Some(noised) = asked(model, &objective.corruption, batch, rng)? else {
             return Ok(nothing(model));
-        }
-        model.check(&noised.input())?;
+        };
         let features = model.features(&noised.input());
         Ok(nll_chunked(features, &model.decoder(), &noised, &objective.weighting, *rows))
     }
+}
+
+/// What `model` is asked about a batch, and can answer; `None` if that is nothing.
+fn asked(
+    model: &impl Denoiser,
+    corruption: &impl Corruption,
+    batch: &Batch,
+    rng: &CounterRng,
+) -> Result<Option<Noised>, Error> {
+    let noised = corruption.corrupt(batch, rng)?;
+    if noised.at().is_empty() {
+        return Ok(None);
+    }
+    model.check(&noised.input())?;
+    Ok(Some(noised))
 }
 
 /// The loss of a batch without noise.

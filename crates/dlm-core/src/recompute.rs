@@ -55,13 +55,15 @@ pub fn recording<R>(seed: u64, forward: impl FnOnce() -> R) -> (R, Vec<Segment>)
 ///
 /// # Example
 /// ```
-/// use burn::nn::{Linear, LinearConfig};
+/// use burn::module::Param;
 /// use burn::tensor::{Device, Tensor};
 /// use dlm_core::recompute::{recording, segment};
 /// let device = Device::flex().autodiff();
-/// let layer = LinearConfig::new(2, 2).init(&device);
+/// // A parameter is the smallest module.
+/// let weight = Param::from_tensor(Tensor::<2>::ones([2, 2], &device).require_grad());
 /// let x = Tensor::<2>::ones([1, 2], &device);
-/// let (y, segments) = recording(0, || segment(&layer, x, |layer: &Linear, x| layer.forward(x)));
+/// let layer = |weight: &Param<Tensor<2>>, x: Tensor<2>| x.matmul(weight.val());
+/// let (y, segments) = recording(0, || segment(&weight, x, layer));
 /// assert_eq!(segments.len(), 1);
 /// # let _ = y;
 /// ```

@@ -16,7 +16,7 @@ use crate::config::{Activation, EncoderConfig, require};
 use crate::encoder::{Embeddings, Head, Layer};
 use crate::grouped::Places;
 use crate::init::linear;
-use crate::stack::{answers, features, run};
+use crate::stack::{answers, checked, features, run};
 
 const RULES: Rules = Rules {
     model_types: &["albert"],
@@ -190,9 +190,7 @@ impl Albert {
     /// # Shapes
     /// - returns: `[N, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: &Tensor<1, Int>) -> Tensor<2> {
-        if let Err(error) = self.check(input) {
-            panic!("{error}");
-        }
+        checked(self, input);
         let AlbertConfig { num_hidden_layers: depth, num_hidden_groups: groups, .. } = self.config;
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
         let embedded = self.widening.forward(self.embeddings.forward(input, 0, None));

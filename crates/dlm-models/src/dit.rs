@@ -22,7 +22,7 @@ use crate::mlp::Mlp;
 use crate::position;
 use crate::position::{indices, select};
 use crate::rotary::{Rotary, Scaling};
-use crate::stack::{answers, features, run_kept};
+use crate::stack::{answers, checked, features, run_kept};
 
 pub use self::config::{DitConfig, DitLayout, Sigma};
 
@@ -145,9 +145,7 @@ impl Dit {
     /// # Shapes
     /// - returns: `[N, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: &Tensor<1, Int>) -> Tensor<2> {
-        if let Err(error) = self.check(input) {
-            panic!("{error}");
-        }
+        checked(self, input);
         let ids: Vec<usize> = input.ids.iter().map(|&id| id as usize).collect();
         let embedded = self.word.val().select(0, indices(&ids, &self.device()));
         let scene = self.scene(input, embedded.dtype());

@@ -17,7 +17,7 @@ use crate::config::{Activation, EncoderConfig, Family};
 use crate::grouped::Places;
 use crate::init::{embedding, linear, norm};
 use crate::position::{indices, select, upload, words};
-use crate::stack::{answers, features, run};
+use crate::stack::{answers, checked, features, run};
 use crate::{Error, position};
 
 /// A bidirectional encoder that answers with logits of the clean token, whatever the time.
@@ -130,9 +130,7 @@ impl Encoder {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     pub fn hidden(&self, input: &DenoiserInput<'_>) -> Tensor<3> {
-        if let Err(error) = self.check(input) {
-            panic!("{error}");
-        }
+        checked(self, input);
         let [rows, len] = input.shape;
         self.states(input, None, None).reshape([rows, len, self.config.hidden_size])
     }
@@ -201,9 +199,7 @@ impl Factored for Encoder {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if let Err(error) = self.check(input) {
-            panic!("{error}");
-        }
+        checked(self, input);
         self.features_beyond(input, None)
     }
 

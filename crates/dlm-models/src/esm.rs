@@ -19,7 +19,7 @@ use crate::grouped::Places;
 use crate::init::{embedding, linear, norm};
 use crate::position::words;
 use crate::rotary::{Rotary, Scaling};
-use crate::stack::{answers, features, run};
+use crate::stack::{answers, checked, features, run};
 use crate::{Error, position};
 
 /// The share of tokens that upstream's training replaced by masks.
@@ -217,9 +217,7 @@ impl Esm {
     /// # Shapes
     /// - returns: `[N, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: &Tensor<1, Int>) -> Tensor<2> {
-        if let Err(error) = self.check(input) {
-            panic!("{error}");
-        }
+        checked(self, input);
         let device = self.device();
         let hidden = hidden_mask(input, self.config.num_attention_heads, &device);
         let embedded = self.embed(input);

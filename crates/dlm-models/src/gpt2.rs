@@ -17,7 +17,7 @@ use crate::grouped::{GroupedAttention, Places, Projections};
 use crate::init::{embedding, linear, norm};
 use crate::mlp::Mlp;
 use crate::position::{select, upload, words};
-use crate::stack::{answers, features, run};
+use crate::stack::{answers, checked, features, run};
 use crate::{Error, position};
 
 /// A pre-norm decoder with learned positions and its word table as the head.
@@ -101,9 +101,7 @@ impl Gpt2 {
     /// - `asked`: `[N]`, flat, or `None` for all
     /// - returns: `[N, D]` or `[B·L, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
-        if let Err(error) = self.check(input) {
-            panic!("{error}");
-        }
+        checked(self, input);
         let device = self.device();
         let hidden = hidden_mask(input, self.config.n_head, &device);
         let positions = upload(position::ids(input, 0), input.shape, &device);

@@ -22,7 +22,7 @@ use crate::init::{embedding, linear, plain, rms_norm};
 use crate::mlp::GatedMlp;
 use crate::position::{select, words};
 use crate::rotary::Rotary;
-use crate::stack::{answers, features, run};
+use crate::stack::{answers, checked, features, run};
 use crate::{Error, LlamaFamily, position};
 
 /// A decoder that answers with logits of the clean token, whatever the time.
@@ -120,9 +120,7 @@ impl Llama {
     /// - `asked`: `[N]`, flat, or `None` for all
     /// - returns: `[N, D]` or `[B·L, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
-        if let Err(error) = self.check(input) {
-            panic!("{error}");
-        }
+        checked(self, input);
         let device = self.device();
         let hidden = hidden_mask(input, self.config.num_attention_heads, &device);
         let embedded = self.words.forward(words(input, &device)).flatten::<2>(0, 1);

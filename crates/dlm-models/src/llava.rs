@@ -18,6 +18,7 @@ use crate::config::{Activation, EncoderConfig};
 use crate::encoder::Encoder;
 use crate::init::linear;
 use crate::mlp::Mlp;
+use crate::stack::checked;
 
 const RULES: Rules = Rules {
     model_types: &["llava"],
@@ -209,9 +210,7 @@ impl Factored for Seeing<'_> {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        if let Err(error) = self.check(input) {
-            panic!("{error}");
-        }
+        checked(self, input);
         self.network.language.features_beyond(input, Some(&self.patches))
     }
 

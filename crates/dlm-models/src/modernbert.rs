@@ -17,7 +17,7 @@ use crate::grouped::{GroupedAttention, Places, Projections};
 use crate::init::{embedding, linear, plain};
 use crate::position::{select, words};
 use crate::rotary::{Rotary, Scaling};
-use crate::stack::{answers, features, run};
+use crate::stack::{answers, checked, features, run};
 use crate::{Error, position};
 
 const RULES: Rules = Rules {
@@ -259,9 +259,7 @@ impl ModernBert {
     /// # Shapes
     /// - returns: `[N, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: &Tensor<1, Int>) -> Tensor<2> {
-        if let Err(error) = self.check(input) {
-            panic!("{error}");
-        }
+        checked(self, input);
         let device = self.device();
         let embedded = self.word.forward(words(input, &device)).flatten(0, 1);
         let embedded: Tensor<2> = self.dropout.forward(self.norm.forward(embedded));

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use dlm_core::recompute::segment;
-use dlm_core::{DenoiserInput, Factored};
+use dlm_core::{Denoiser, DenoiserInput, Factored};
 
 use crate::position::{indices, select};
 
@@ -44,6 +44,16 @@ pub(crate) fn run_kept<M>(
     };
     let states = layers.iter().fold(states, |states, layer| forward(layer, states, None));
     forward(last, states, asked)
+}
+
+/// Stops a caller who asks what [`Denoiser::check`] refuses: losses, samplers and pipelines ask it first.
+///
+/// # Panics
+/// With the check's message.
+pub(crate) fn checked(network: &impl Denoiser, input: &DenoiserInput<'_>) {
+    if let Err(error) = network.check(input) {
+        panic!("{error}");
+    }
 }
 
 /// What a network's decoder is applied to: `run` of the asked positions, which is not called if there are none.

@@ -22,10 +22,6 @@ use dlm::evaluate::{Subject, Table, Task, evaluate};
 use dlm::pipeline::Pipeline;
 use dlm::sampling::wrap::Threads;
 
-/// Allocates and frees a tensor an operation; the system allocator would return each to the kernel.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Measures a diffusion language model on tasks that small files describe.
 #[derive(Parser)]
 struct Options {

@@ -39,11 +39,6 @@ use dlm::train::{
 };
 use serde_json::json;
 
-/// Training on a CPU allocates and frees a tensor an operation; the system allocator would return each to
-/// the kernel.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Learns to find paths, autoregressively and by diffusion.
 #[derive(Parser, Clone)]
 struct Options {

@@ -41,11 +41,6 @@ use dlm::train::{BatchSize, Batches, Diffusion, Hooks, Metrics, TrainConfig, Tra
 use g2p::Pair;
 use picture::Curve;
 
-/// Training on a CPU allocates and frees a tensor an operation; the system allocator would return each to
-/// the kernel.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const STEPS: u64 = 380;
 const PEAK_LR: f64 = 2e-3;
 /// Steps of the length stage, per [`STEPS`] of adaptation.

@@ -33,11 +33,6 @@ use dlm::train::{BatchSize, Batches, Diffusion, Hooks, TrainConfig, Trainer, ini
 use plotters::prelude::*;
 use serde_json::json;
 
-/// Training on a CPU allocates and frees a tensor an operation; the system allocator would return each to
-/// the kernel.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Trains one recipe at several sizes and fits a power law.
 #[derive(Parser)]
 struct Options {

@@ -7,10 +7,6 @@ use dlm::core::loss::{Nelbo, Reduction};
 use dlm::core::schedule::Linear;
 use dlm::core::{Batch, Denoiser, DenoiserInput, Noised, Prior, Sequence, TokenId, Vocabulary};
 
-/// As in the examples.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The mask id of the peers' models.
 pub const MASK: TokenId = 4;
 

@@ -9,11 +9,6 @@ use burn::tensor::Device;
 use clap::Args;
 use dlm::recipe::{Done, Recipe};
 
-/// Training on a CPU allocates and frees a tensor an operation; the system allocator would return each to
-/// the kernel.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Runs an example, and says what went wrong in words, causes included.
 pub(crate) fn report(run: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = run() else { return ExitCode::SUCCESS };

@@ -16,7 +16,7 @@ from transformers import BertForMaskedLM
 
 from timing import MASK, input_ids, report, wanted
 
-SHAPES = [(8, 64), (64, 24)]
+SHAPES = [(1, 64), (8, 64), (1, 256), (8, 256), (64, 24)]
 
 
 def main(root, threads="2", case=""):

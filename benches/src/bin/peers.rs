@@ -22,7 +22,9 @@ use dlm::train::{LrSchedule, Memory, Objective, TrainConfig, Trainer};
 use dlm_benches::{batch, half_noised, ids, loss};
 
 const FORWARD: [(usize, usize); 4] = [(1, 64), (8, 64), (1, 256), (8, 256)];
-const TRAIN: [(usize, usize); 2] = [(8, 64), (64, 24)];
+const TRAIN: [(usize, usize); 5] = [(1, 64), (8, 64), (1, 256), (8, 256), (64, 24)];
+/// Tokens that all threads together have under way at a time.
+const PART: usize = 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -91,8 +93,10 @@ impl Run {
         rows: usize,
         len: usize,
     ) -> Result<Trainer<Encoder, impl Objective<Encoder>>, Box<dyn Error>> {
-        // Equal parts of one batch: the mean of their losses is the batch's.
-        let parts = (1..=threads()).rev().find(|&n| rows.is_multiple_of(n)).unwrap_or(1);
+        // Equal parts of one batch: the mean of their losses is the batch's. A part of some hundred tokens fills a
+        // product as well as a larger one and keeps less.
+        let most = threads() * (rows * len).div_ceil(PART);
+        let parts = (1..=most).rev().find(|&n| rows.is_multiple_of(n)).unwrap_or(1);
         let share = rows / parts;
         let parts: Vec<Batch> =
             (0..parts).map(|i| batch(i * share..(i + 1) * share, len, model.vocab_size())).collect();

@@ -2,7 +2,6 @@
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
-use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
@@ -107,8 +106,8 @@ pub(crate) fn attend(
 ) -> Tensor<4> {
     let heads = query.dims()[1];
     let (key, value) = (repeated(key, heads), repeated(value, heads));
-    if dropout.prob > 0.0 && dropout.training.is_enabled() && query.device().is_autodiff() {
-        return attend_with_dropout(query, key, value, hidden, dropout);
+    if query.is_autodiff() {
+        return attend_on_tape(query, key, value, hidden, dropout);
     }
     // The default scale is 1/√d. Naming one would cost GPUs their fused kernels.
     attention(query, key, value, hidden.cloned(), None, AttentionModuleOptions::default())
@@ -127,8 +126,10 @@ fn repeated(groups: Tensor<4>, heads: usize) -> Tensor<4> {
         .reshape([rows, heads, len, width])
 }
 
-/// Attention written out, because burn's operation cannot drop weights.
-fn attend_with_dropout(
+/// Attention written out: burn's operation cannot drop weights, has no backward pass of its own, and keeps three
+/// tensors of the size of the weights for the one it takes apart. Here it is one, because what is divided by the
+/// sums of the exponentials is the result.
+fn attend_on_tape(
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,
@@ -145,7 +146,11 @@ fn attend_with_dropout(
             scores.mask_fill(hidden.clone(), lowest)
         }
     };
-    dropout.forward(softmax(scores, 3)).matmul(value)
+    // Off the tape: weights do not depend on what is subtracted.
+    let largest = Tensor::from_inner(scores.clone().inner().max_dim(3));
+    let weights = (scores - largest).exp();
+    let sums = weights.clone().sum_dim(3);
+    dropout.forward(weights).matmul(value) / sums
 }
 
 /// Which pairs of positions attention must not connect; `None` if all may see all.

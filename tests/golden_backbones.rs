@@ -218,6 +218,13 @@ fn llama_with_biases_and_an_untied_head() {
 }
 
 #[test]
+fn llama_with_positions_stretched_by_the_length_of_the_text() {
+    for scaling in ["dynamic", "longrope", "yarn"] {
+        check::<Llama>(&format!("backbones/llama-{scaling}"));
+    }
+}
+
+#[test]
 fn mistral() {
     check::<Llama>("backbones/mistral");
 }
@@ -255,6 +262,11 @@ fn sdar_with_experts() {
 #[test]
 fn llada() {
     check::<Llama>("backbones/llada");
+}
+
+#[test]
+fn llada_with_experts() {
+    check::<Llama>("backbones/llada-moe");
 }
 
 #[test]

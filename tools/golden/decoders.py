@@ -93,6 +93,30 @@ def llama(out):
                more=["lm_head.weight", "model.layers.0.mlp.down_proj.bias", "model.layers.1.self_attn.o_proj.bias"])
 
 
+def alone(model, ids, mask, block=None):
+    """Rows one by one: upstream would stretch the short rows of a batch as its longest."""
+    rotary, answers = model.model.rotary_emb, []
+    for row, n in zip(ids, mask.sum(1)):
+        rotary.max_seq_len_cached = 0  # what it was asked before is nothing to it
+        answers.append(upstream(model, row[None, :n], mask[:1, :n] * 0 + 1, block)[0])
+    return nn.utils.rnn.pad_sequence(answers, batch_first=True)
+
+
+def stretched(out):
+    """Ways to stretch positions that depend on a text's length, and YaRN's rarer fields."""
+    half = [1.0 + 0.25 * pair for pair in range(2)]
+    for name, seed, more in (
+        ("dynamic", 23, {"max_position_embeddings": 8, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}),
+        ("longrope", 24, {"original_max_position_embeddings": 8, "rope_scaling": {
+            "rope_type": "longrope", "short_factor": half, "long_factor": [4 * f for f in half]}}),
+        ("yarn", 25, {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8, "beta_fast": 4.0,
+                                       "beta_slow": 0.5, "truncate": False, "mscale": 2.0, "mscale_all_dim": 0.5}}),
+    ):
+        model = LlamaForCausalLM(LlamaConfig(**{**SIZES, **more}, rope_theta=50.0, tie_word_embeddings=True))
+        assert_looks_ahead(model)
+        make(out / f"llama-{name}", model, VOCAB, PAD, seed, alone, GRADIENTS, extra=(CAUSAL,))
+
+
 def mistral(out):
     model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=24))
     like_llama(out, "mistral", model, 13, more=["lm_head.weight"])
@@ -148,6 +172,23 @@ def sdar_moe(out):
     assert_looks_ahead(model)
     make(out / "sdar-moe", model, VOCAB, PAD, 22, upstream, MOE_GRADIENTS, extra=(("", {"block": 4}),),
          save=saved_as([], said), source="Qwen3MoeForCausalLM as SDAR-MoE, block-causal")
+
+
+def llada_moe(out):
+    """The mathematics of Qwen3 with experts: norms of each head's queries and keys, softmax over all experts."""
+    said = {"model_type": "llada", "architectures": ["LLaDAMoEModelLM"], "vocab_size": VOCAB, "hidden_size": 16,
+            "dense_intermediate_size": 24, "expert_intermediate_size": 6, "shared_expert_intermediate_size": None,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4, "hidden_act": "silu",
+            "max_position_embeddings": 32, "rms_norm_eps": 1e-3, "rope_theta": 1000.0, "rope_scaling": None,
+            "partial_rotary_factor": 1, "attention_bias": False, "attention_dropout": 0.0, "clip_qkv": None, "num_experts": 6,
+            "num_experts_per_tok": 2, "moe_layer_freq": [1, 1], "norm_topk_prob": None, "qk_layernorm": True,
+            "moe_router_score_function": "softmax", "moe_router_enable_expert_bias": False, "router_num_group": None,
+            "routed_scaling_factor": 1, "tie_word_embeddings": False, "pad_token_id": PAD}
+    sizes = {**SIZES, "num_key_value_heads": 4}
+    model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes, **EXPERTS, head_dim=4, rope_theta=1000.0, norm_topk_prob=False))
+    assert_looks_ahead(model)
+    make(out / "llada-moe", model, VOCAB, PAD, 26, upstream, [*MOE_GRADIENTS, "model.layers.0.self_attn.q_norm.weight"],
+         extra=(CAUSAL,), save=saved_as([], said), source="Qwen3MoeForCausalLM as LLaDA-MoE")
 
 
 LLADA_KEYS = [("model.embed_tokens", "model.transformer.wte"), ("model.layers", "model.transformer.blocks"),
@@ -356,6 +397,6 @@ def gpt2(out):
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
-    for family in (llama, mistral, qwen2, dream, qwen3, sdar, qwen3_moe, sdar_moe, llada, llada2, gpt2):
+    for family in (llama, stretched, mistral, qwen2, dream, qwen3, sdar, qwen3_moe, sdar_moe, llada, llada_moe, llada2, gpt2):
         if len(sys.argv) < 3 or family.__name__ in sys.argv[2:]:
             family(target)

@@ -1,4 +1,4 @@
-"""Makes assets/sapiens-vh (a real pretrained masked language model) and tests/fixtures/encoder/sapiens.
+"""Makes assets/sapiens-vh, a real pretrained masked language model; real.py holds what it answers.
 
 Source: checkpoint_vh.pt and dict.txt of the Python package sapiens 1.0.5 (MIT): a RoBERTa of human antibody
 heavy chains in fairseq naming, 4 layers, 128 wide, 8 heads. The weights are renamed, not changed. Checked
@@ -6,7 +6,7 @@ here against a forward pass written from the fairseq names alone, and against th
 package's README.
 
     pip install -r tools/golden/requirements.txt && pip download --no-deps sapiens==1.0.5
-    python3 tools/golden/sapiens_to_hf.py sapiens-1.0.5-py3-none-any.whl assets/sapiens-vh tests/fixtures/encoder/sapiens
+    python3 tools/golden/sapiens_to_hf.py sapiens-1.0.5-py3-none-any.whl assets/sapiens-vh
 """
 
 import argparse
@@ -16,15 +16,11 @@ import pathlib
 import sys
 import zipfile
 
-import safetensors
-import safetensors.torch
 import tokenizers
 import torch
 import torch.nn.functional as F
-import transformers
 from transformers import RobertaConfig, RobertaForMaskedLM
 
-DATE = "2026-11-23"
 LAYERS, WIDTH, HEADS, FFN, EPS = 4, 128, 8, 256, 1e-5
 BOS, PAD, EOS, UNK = range(4)  # fairseq puts these first and <mask> last
 
@@ -80,23 +76,14 @@ def tokenizer(symbols):
     return t
 
 
-def main(wheel, asset, fixture):
-    torch.set_num_threads(1)
-    asset, fixture = pathlib.Path(asset), pathlib.Path(fixture)
-    asset.mkdir(parents=True, exist_ok=True)
-    fixture.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(wheel) as z:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            checkpoint = torch.load(io.BytesIO(z.read("sapiens/models/v1/checkpoint_vh.pt")), map_location="cpu", weights_only=True)
-        letters = [line.split()[0] for line in z.read("sapiens/models/v1/dict.txt").decode().splitlines()]
-        licence = z.read("sapiens-1.0.5.dist-info/LICENSE").decode("utf-8")
+def upstream(checkpoint, symbols):
+    """The network of a fairseq checkpoint as transformers' class, and its state."""
     weights, args = checkpoint["model"], checkpoint["args"]
     assert (args.encoder_layers, args.encoder_embed_dim, args.encoder_attention_heads, args.encoder_ffn_embed_dim) == (LAYERS, WIDTH, HEADS, FFN)
     assert args.activation_fn == "gelu" and torch.equal(weights["decoder.lm_head.weight"], weights["decoder.sentence_encoder.embed_tokens.weight"])
-    symbols = ["<s>", "<pad>", "</s>", "<unk>", *letters, "<mask>"]
-
+    positions = weights["decoder.sentence_encoder.embed_positions.weight"].shape[0]
     config = RobertaConfig(vocab_size=len(symbols), hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=FFN,
-                           max_position_embeddings=args.max_positions + PAD + 1, type_vocab_size=1, layer_norm_eps=EPS, hidden_act="gelu",
+                           max_position_embeddings=positions, type_vocab_size=1, layer_norm_eps=EPS, hidden_act="gelu",
                            pad_token_id=PAD, bos_token_id=BOS, eos_token_id=EOS)
     config._attn_implementation = "eager"
     model = RobertaForMaskedLM(config).eval()
@@ -104,6 +91,21 @@ def main(wheel, asset, fixture):
     state["roberta.embeddings.token_type_embeddings.weight"] = torch.zeros(1, WIDTH)  # fairseq has none
     state["lm_head.decoder.bias"] = state["lm_head.bias"]
     model.load_state_dict(state, strict=True)
+    return model, state
+
+
+def main(wheel, asset):
+    torch.set_num_threads(1)
+    asset = pathlib.Path(asset)
+    asset.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(wheel) as z:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            checkpoint = torch.load(io.BytesIO(z.read("sapiens/models/v1/checkpoint_vh.pt")), map_location="cpu", weights_only=True)
+        letters = [line.split()[0] for line in z.read("sapiens/models/v1/dict.txt").decode().splitlines()]
+        licence = z.read("sapiens-1.0.5.dist-info/LICENSE").decode("utf-8")
+    weights, args = checkpoint["model"], checkpoint["args"]
+    symbols = ["<s>", "<pad>", "</s>", "<unk>", *letters, "<mask>"]
+    model, state = upstream(checkpoint, symbols)
     model.save_pretrained(asset)
     t = tokenizer(symbols)
     t.save(str(asset / "tokenizer.json"))
@@ -113,7 +115,7 @@ def main(wheel, asset, fixture):
     (asset / "LICENSE").write_text("The weights and the vocabulary come from the Python package sapiens 1.0.5\n"
                                    "(github.com/Merck/Sapiens), under the licence below.\n\n" + licence.rstrip() + "\n", encoding="utf-8")
 
-    exact = RobertaForMaskedLM(config).eval().double()
+    exact = RobertaForMaskedLM(model.config).eval().double()
     exact.load_state_dict(state)
     rows = [torch.tensor(t.encode(s).ids) for s in SEQUENCES]
     n = max(map(len, rows))
@@ -131,20 +133,6 @@ def main(wheel, asset, fixture):
     filled = "".join(symbols[4 + scores[i, 4:24].argmax()] if c == "*" else c for i, c in enumerate(README_INPUT))
     print(f"f32 gap {gap:.1e}, plain forward gap {plain:.1e}, README table gap {printed:.1e}, README filling {filled == README_FILLED}")
     assert gap < 1e-4 and plain < 1e-10 and printed < 1e-6 and filled == README_FILLED
-
-    fills = []
-    for i, text in enumerate(SEQUENCES):
-        at = (ids[i] == symbols.index("<mask>")).nonzero().item()
-        p, v = logits[i, at].softmax(-1).topk(5)
-        fills.append({"text": text, "position": at, "ids": rows[i].tolist(), "top": [[symbols[k], round(q, 7)] for k, q in zip(v.tolist(), p.tolist())]})
-    meta = {"generator": "tools/golden/sapiens_to_hf.py", "date": DATE, "source": "sapiens 1.0.5, checkpoint_vh.pt, run as RobertaForMaskedLM in f64",
-            "torch": torch.__version__.split("+")[0], "transformers": transformers.__version__, "tokenizers": tokenizers.__version__,
-            "safetensors": safetensors.__version__, "largest_f32_gap": float(f"{gap:.1e}"), "compare": "logits only where attention_mask is 1",
-            "top": "softmax over all 25 tokens at `position`, which counts <s> as 0"}
-    safetensors.torch.save_file({"input_ids": ids, "attention_mask": mask, "logits": logits.float().contiguous()}, fixture / "golden.safetensors",
-                                metadata={"meta": json.dumps(meta)})
-    text = json.dumps({"meta": meta}, indent=2).removesuffix("\n}")
-    (fixture / "golden.json").write_text(text + ',\n  "fill_mask": [\n    ' + ",\n    ".join(map(json.dumps, fills)) + "\n  ]\n}\n")
 
 
 if __name__ == "__main__":

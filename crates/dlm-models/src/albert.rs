@@ -190,7 +190,7 @@ impl Albert {
     /// # Shapes
     /// - returns: `[N, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: &Tensor<1, Int>) -> Tensor<2> {
-        checked(self, input);
+        checked(self.check(input));
         let AlbertConfig { num_hidden_layers: depth, num_hidden_groups: groups, .. } = self.config;
         let hidden = hidden_mask(input, self.config.num_attention_heads, &self.device());
         let embedded = self.widening.forward(self.embeddings.forward(input, 0, None));

@@ -46,7 +46,7 @@ families!(
     ModernBert,
     /// ESM-2.
     Esm,
-    /// Llama, Mistral, Qwen2, Qwen3, Dream, SDAR, LLaDA and LLaDA2.
+    /// Llama, Mistral, Qwen2, Qwen3, Dream, SDAR, LLaDA, LLaDA-MoE and LLaDA2.
     Llama,
     /// GPT-2.
     Gpt2,

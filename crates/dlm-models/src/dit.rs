@@ -12,6 +12,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::activation::silu;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use dlm_core::recompute::segment;
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
 use crate::attention::hidden_mask;
@@ -22,7 +23,7 @@ use crate::mlp::Mlp;
 use crate::position;
 use crate::position::{indices, select};
 use crate::rotary::{Rotary, Scaling};
-use crate::stack::{answers, checked, features, run_kept};
+use crate::stack::{answers, checked, features, run, run_seeing};
 
 pub use self::config::{DitConfig, DitLayout, Sigma};
 
@@ -70,12 +71,11 @@ pub struct DitBlock {
     dropout: Dropout,
 }
 
-/// What all layers share: who sees whom, where tokens stand, what time it is.
+/// What all layers share: who sees whom, where tokens stand, and the row of each token if rows are told different
+/// times.
+#[derive(Clone)]
 struct Scene {
     places: Places,
-    /// `[B, C]`, or `[1, C]` if all rows have the same.
-    condition: Option<Tensor<2>>,
-    /// The row of each token, where rows differ.
     rows: Option<Tensor<1, Int>>,
 }
 
@@ -126,34 +126,49 @@ impl Dit {
 
     fn scene(&self, input: &DenoiserInput<'_>, dtype: DType) -> Scene {
         let (device, [rows, len]) = (self.device(), input.shape);
-        let sees_time = self.config.sees_time();
-        let sigmas: Vec<f64> = if sees_time {
-            input.times.iter().map(|&t| self.config.noise.at(t)).collect()
-        } else {
-            vec![0.0]
-        };
         let row_of_each: Vec<usize> = (0..rows * len).map(|flat| flat / len).collect();
         let turn = self.rotary.turn(&position::ids(input, 0), input.shape, dtype, &device);
         let hidden = hidden_mask(input, self.config.n_heads, &device);
         Scene {
             places: Places { shape: input.shape, turn: Some(turn), hidden },
-            condition: self.time.as_ref().map(|time| time.forward(&sigmas, dtype, &device)),
-            rows: sees_time.then(|| indices(&row_of_each, &device)),
+            rows: self.config.sees_time().then(|| indices(&row_of_each, &device)),
         }
+    }
+
+    /// What is told of the time, or of none.
+    ///
+    /// # Shapes
+    /// - returns: `[B, C]`, or `[1, C]` if all rows are told the same
+    fn told(&self, times: &[f64], dtype: DType) -> Option<Tensor<2>> {
+        let sigmas: Vec<f64> = if self.config.sees_time() {
+            times.iter().map(|&t| self.config.noise.at(t)).collect()
+        } else {
+            vec![0.0]
+        };
+        let time = self.time.as_ref()?;
+        Some(segment(time, spelled(&sigmas, dtype, &self.device()), TimeEmbedding::forward))
     }
 
     /// # Shapes
     /// - returns: `[N, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: &Tensor<1, Int>) -> Tensor<2> {
-        checked(self, input);
+        checked(self.check(input));
         let ids: Vec<usize> = input.ids.iter().map(|&id| id as usize).collect();
         let embedded = self.word.val().select(0, indices(&ids, &self.device()));
-        let scene = self.scene(input, embedded.dtype());
-        let states = run_kept(&self.blocks, embedded, Some(asked), |block, states, asked| {
-            block.forward(states, &scene, asked)
-        });
+        let (scene, told) = (self.scene(input, embedded.dtype()), self.told(input.times, embedded.dtype()));
+        let (blocks, within) = (self.blocks.iter(), scene.clone());
+        let states = match told.clone() {
+            None => run(blocks, embedded, Some(asked), move |block: &DitBlock, states, asked| {
+                block.forward(states, None, &within, asked)
+            }),
+            Some(told) => {
+                run_seeing(blocks, embedded, told, asked, move |block: &DitBlock, states, told, asked| {
+                    block.forward(states, Some(told), &within, asked)
+                })
+            }
+        };
         let states = self.final_norm.forward(states);
-        match scene.say(self.modulation.as_ref(), 2) {
+        match say(self.modulation.as_ref(), told, 2) {
             None => states,
             Some(said) => {
                 modulate(states, scene.spread(&said[0], Some(asked)), scene.spread(&said[1], Some(asked)))
@@ -162,30 +177,36 @@ impl Dit {
     }
 }
 
+/// Noise levels as numbers that a network can tell apart.
+///
+/// # Shapes
+/// - returns: `[B, 256]`
+fn spelled(sigmas: &[f64], dtype: DType, device: &Device) -> Tensor<2> {
+    let half = FREQUENCIES / 2;
+    let frequency = |i: usize| LONGEST_PERIOD.powf(-(i as f64) / half as f64);
+    let spell = |sigma: f64| {
+        let angle = move |i| sigma * frequency(i);
+        (0..half).map(move |i| angle(i).cos()).chain((0..half).map(move |i| angle(i).sin()))
+    };
+    let spelled: Vec<f32> = sigmas.iter().flat_map(|&sigma| spell(sigma)).map(|x| x as f32).collect();
+    Tensor::from_data(TensorData::new(spelled, [sigmas.len(), FREQUENCIES]), (device, dtype))
+}
+
+/// What a map makes of what was told: so many vectors, `[B, D]` or `[1, D]`; nothing without modulation.
+fn say(map: Option<&Linear>, told: Option<Tensor<2>>, vectors: usize) -> Option<Vec<Tensor<2>>> {
+    Some(map?.forward(told?).chunk(vectors, 1))
+}
+
 impl TimeEmbedding {
     /// # Shapes
+    /// - `spelled`: `[B, 256]`
     /// - returns: `[B, C]`
-    fn forward(&self, sigmas: &[f64], dtype: DType, device: &Device) -> Tensor<2> {
-        let half = FREQUENCIES / 2;
-        let frequency = |i: usize| LONGEST_PERIOD.powf(-(i as f64) / half as f64);
-        let spell = |sigma: f64| {
-            let angle = move |i| sigma * frequency(i);
-            (0..half).map(move |i| angle(i).cos()).chain((0..half).map(move |i| angle(i).sin()))
-        };
-        let spelled: Vec<f32> = sigmas.iter().flat_map(|&sigma| spell(sigma)).map(|x| x as f32).collect();
-        let data = TensorData::new(spelled, [sigmas.len(), FREQUENCIES]);
-        let spelled = Tensor::<2>::from_data(data, (device, dtype));
+    fn forward(&self, spelled: Tensor<2>) -> Tensor<2> {
         silu(self.outer.forward(silu(self.inner.forward(spelled))))
     }
 }
 
 impl Scene {
-    /// What a map makes of the time: so many vectors, `[B, D]` or `[1, D]`; nothing without modulation.
-    fn say(&self, map: Option<&Linear>, vectors: usize) -> Option<Vec<Tensor<2>>> {
-        let (map, condition) = (map?, self.condition.clone()?);
-        Some(map.forward(condition).chunk(vectors, 1))
-    }
-
     /// To each asked token, or to all, what was said to its row: `[N, D]`, or `[1, D]` if that is the same.
     fn spread(&self, said: &Tensor<2>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
         match (&self.rows, asked) {
@@ -222,15 +243,22 @@ impl DitBlock {
 
     /// # Shapes
     /// - `input`: `[B·L, D]`
+    /// - `told`: `[B, C]` or `[1, C]`
     /// - returns: `[N, D]` or `[B·L, D]`
-    fn forward(&self, input: Tensor<2>, scene: &Scene, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
+    fn forward(
+        &self,
+        input: Tensor<2>,
+        told: Option<Tensor<2>>,
+        scene: &Scene,
+        asked: Option<&Tensor<1, Int>>,
+    ) -> Tensor<2> {
         let attend = |read| {
             let mixed = select(self.attention.mix(read, &scene.places), asked);
             self.dropout.forward(self.attention.output.forward(mixed))
         };
         let feed = |read| self.dropout.forward(self.mlp.forward(read));
         let read = self.attention_norm.forward(input.clone());
-        let Some(said) = scene.say(self.modulation.as_ref(), 6) else {
+        let Some(said) = say(self.modulation.as_ref(), told, 6) else {
             let input = select(input, asked) + attend(read);
             return input.clone() + feed(self.mlp_norm.forward(input));
         };

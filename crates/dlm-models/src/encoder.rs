@@ -130,7 +130,7 @@ impl Encoder {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     pub fn hidden(&self, input: &DenoiserInput<'_>) -> Tensor<3> {
-        checked(self, input);
+        checked(self.check(input));
         let [rows, len] = input.shape;
         self.states(input, None, None).reshape([rows, len, self.config.hidden_size])
     }
@@ -199,7 +199,7 @@ impl Factored for Encoder {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        checked(self, input);
+        checked(self.check(input));
         self.features_beyond(input, None)
     }
 

@@ -217,7 +217,7 @@ impl Esm {
     /// # Shapes
     /// - returns: `[N, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: &Tensor<1, Int>) -> Tensor<2> {
-        checked(self, input);
+        checked(self.check(input));
         let device = self.device();
         let hidden = hidden_mask(input, self.config.num_attention_heads, &device);
         let embedded = self.embed(input);

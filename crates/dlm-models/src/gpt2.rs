@@ -101,7 +101,7 @@ impl Gpt2 {
     /// - `asked`: `[N]`, flat, or `None` for all
     /// - returns: `[N, D]` or `[B·L, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
-        checked(self, input);
+        checked(self.check(input));
         let device = self.device();
         let hidden = hidden_mask(input, self.config.n_head, &device);
         let positions = upload(position::ids(input, 0), input.shape, &device);

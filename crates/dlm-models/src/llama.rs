@@ -1,5 +1,5 @@
 //! The pre-norm decoder of Llama and of all that share its shape, as a denoiser: Mistral, Qwen2, Qwen3, Dream,
-//! SDAR, LLaDA, LLaDA2.
+//! SDAR, LLaDA, LLaDA-MoE, LLaDA2.
 //!
 //! Sources: beside each [`LlamaFamily`](crate::LlamaFamily); upstream names `LlamaForCausalLM`, .., Dream's
 //! `DreamModel`, `SDARForCausalLM`, `LLaDAModelLM`, `LLaDA2MoeModelLM`.
@@ -74,7 +74,7 @@ impl LlamaConfig {
             norm: rms_norm(width, self.rms_norm_eps, device),
             head: (!self.tie_word_embeddings)
                 .then(|| Initializer::Normal { mean: 0.0, std }.init([self.vocab_size, width], device)),
-            rotary: Rotary::new(self.rotary_width(), self.rope_theta, self.rope_scaling),
+            rotary: Rotary::new(self.rotary_width(), self.rope_theta, self.rope_scaling.clone()),
             config: self.clone(),
         })
     }
@@ -120,7 +120,7 @@ impl Llama {
     /// - `asked`: `[N]`, flat, or `None` for all
     /// - returns: `[N, D]` or `[B·L, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: Option<&Tensor<1, Int>>) -> Tensor<2> {
-        checked(self, input);
+        checked(self.check(input));
         let device = self.device();
         let hidden = hidden_mask(input, self.config.num_attention_heads, &device);
         let embedded = self.words.forward(words(input, &device)).flatten::<2>(0, 1);

@@ -210,7 +210,7 @@ impl Factored for Seeing<'_> {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        checked(self, input);
+        checked(self.check(input));
         self.network.language.features_beyond(input, Some(&self.patches))
     }
 

@@ -14,7 +14,8 @@ use dlm_core::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::checkpoint::{Pretrained, Slot, adapters};
+use crate::checkpoint::elements::Layout;
+use crate::checkpoint::{Pretrained, Slot, Stored, adapters};
 use crate::config::require;
 
 /// Which weights are adapted, and how.
@@ -144,9 +145,8 @@ impl Lora {
             }
             let [inputs, outputs] = param.lazy_shape().dims();
             let mut take = |key: &str, rows, columns| {
-                let data = weights.take(&part(key), &[rows, columns], crate::Stored::F32)?;
-                let upstream = Tensor::<2>::from_data(data, &device);
-                Ok::<_, Error>(parameter(upstream.transpose().into_data(), &device))
+                let layout = Layout::turned([rows, columns]);
+                Ok::<_, Error>(parameter(weights.take(&part(key), &layout, Stored::F32)?, &device))
             };
             let a = take("lora_A", config.r, inputs)?;
             let b = take("lora_B", outputs, config.r)?;

@@ -259,7 +259,7 @@ impl ModernBert {
     /// # Shapes
     /// - returns: `[N, D]`
     fn states(&self, input: &DenoiserInput<'_>, asked: &Tensor<1, Int>) -> Tensor<2> {
-        checked(self, input);
+        checked(self.check(input));
         let device = self.device();
         let embedded = self.word.forward(words(input, &device)).flatten(0, 1);
         let embedded: Tensor<2> = self.dropout.forward(self.norm.forward(embedded));

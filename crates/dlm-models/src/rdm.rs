@@ -21,7 +21,7 @@ use crate::init::{embedding, linear, norm};
 use crate::length::shares;
 use crate::position;
 use crate::position::{indices, select, upload, words};
-use crate::stack::{answers, features, run, run_kept};
+use crate::stack::{answers, checked, features, run, run_seeing};
 
 pub use self::config::RdmConfig;
 
@@ -67,13 +67,11 @@ pub struct RdmLayer {
     dropout: Dropout,
 }
 
-/// The source as the decoder sees it.
-struct Memory {
-    /// `[B·M, D]`.
-    states: Tensor<2>,
-    /// `[B, H, L, M]`.
-    hidden: Option<Tensor<4, Bool>>,
-    rows: usize,
+/// Who sees whom in the target, and what the target does not see of the source: `[B, H, L, M]`.
+#[derive(Clone)]
+struct Views {
+    target: Places,
+    source: Option<Tensor<4, Bool>>,
 }
 
 fn build(config: &RdmConfig, device: &Device) -> Rdm {
@@ -150,6 +148,16 @@ impl Rdm {
         Ok(sides)
     }
 
+    /// [`Rdm::sides`] of rows that are told a time each.
+    fn question(&self, input: &DenoiserInput<'_>) -> Result<Sides, dlm_core::Error> {
+        let (expected, got) = (input.shape[0], input.times.len());
+        let sides = self.sides(input)?;
+        if expected != got {
+            return Err(dlm_core::Error::Length { what: "times of a batch", expected, got });
+        }
+        Ok(sides)
+    }
+
     /// # Shapes
     /// - returns: `[B·L, D]`
     fn embed(&self, side: &DenoiserInput<'_>, embedding: &RdmEmbedding) -> Tensor<2> {
@@ -181,20 +189,25 @@ impl Rdm {
     fn decode(&self, sides: &Sides, times: &[f64]) -> Tensor<2> {
         let (device, heads) = (self.device(), self.config.encoder_attention_heads);
         let (target, [rows, len]) = (sides.target(), sides.target.shape);
-        let memory = Memory {
-            states: self.encode(sides),
-            hidden: cross_mask(Some(sides.source.pad()), [rows, len, sides.source.shape[1]], heads, &device),
-            rows,
+        let across = [rows, len, sides.source.shape[1]];
+        let views = Views {
+            target: Places { shape: target.shape, turn: None, hidden: hidden_mask(&target, heads, &device) },
+            source: cross_mask(Some(sides.source.pad()), across, heads, &device),
         };
-        let places = Places { shape: target.shape, turn: None, hidden: hidden_mask(&target, heads, &device) };
+        let source = self.encode(sides);
         let embedded = self.embed(&target, &self.target);
         let [_, width] = embedded.dims();
         let times: Tensor<3> = self.tell(times, &embedded).unsqueeze_dim(1);
         let embedded = (embedded.reshape([rows, len, width]) + times).flatten(0, 1);
         let asked = indices(&sides.asked, &device);
-        run_kept(&self.decoder, self.dropout.forward(embedded), Some(&asked), |layer, states, asked| {
-            layer.forward(states, &places, &memory, asked)
-        })
+        let embedded = self.dropout.forward(embedded);
+        run_seeing(
+            self.decoder.iter(),
+            embedded,
+            source,
+            &asked,
+            move |layer: &RdmLayer, states, source, asked| layer.forward(states, source, &views, asked),
+        )
     }
 
     /// The times as vectors like `states`.
@@ -219,17 +232,18 @@ impl Rdm {
 impl RdmLayer {
     /// # Shapes
     /// - `input`: `[B·L, D]`
+    /// - `source`: `[B·M, D]`
     /// - returns: `[N, D]` or `[B·L, D]`
     fn forward(
         &self,
         input: Tensor<2>,
-        places: &Places,
-        memory: &Memory,
+        source: Tensor<2>,
+        views: &Views,
         asked: Option<&Tensor<1, Int>>,
     ) -> Tensor<2> {
-        let input = self.layer.attend(input, places, None);
-        let (states, hidden) = (memory.states.clone(), memory.hidden.as_ref());
-        let mixed = self.across.mix_across(input.clone(), states, memory.rows, hidden);
+        let input = self.layer.attend(input, &views.target, None);
+        let [rows, _] = views.target.shape;
+        let mixed = self.across.mix_across(input.clone(), source, rows, views.source.as_ref());
         let across = self.dropout.forward(self.across.output.forward(select(mixed, asked)));
         self.layer.feed(self.across_norm.forward(select(input, asked) + across))
     }
@@ -254,12 +268,7 @@ impl Denoiser for Rdm {
     /// question about the source, and attention that is not told apart into sides;
     /// [`dlm_core::Error::Length`] unless there is a time for each row.
     fn check(&self, input: &DenoiserInput<'_>) -> Result<(), dlm_core::Error> {
-        self.sides(input)?;
-        let (expected, got) = (input.shape[0], input.times.len());
-        if expected != got {
-            return Err(dlm_core::Error::Length { what: "times of a batch", expected, got });
-        }
-        Ok(())
+        self.question(input).map(drop)
     }
 
     /// # Panics
@@ -273,10 +282,7 @@ impl Factored for Rdm {
     /// # Panics
     /// If [`Denoiser::check`] fails, with its message.
     fn features(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        features(self, input, |_| match self.check(input).and_then(|()| self.sides(input)) {
-            Ok(sides) => self.decode(&sides, input.times),
-            Err(error) => panic!("{error}"),
-        })
+        features(self, input, |_| self.decode(&checked(self.question(input)), input.times))
     }
 
     fn decoder(&self) -> Decoder {

@@ -3,12 +3,13 @@
 //! Source: Su et al. 2021, arXiv:2104.09864; elements i and i + d/2 make a pair, as in transformers'
 //! `rotate_half` (burn's own layer pairs neighbours).
 
+use std::collections::BTreeMap;
 use std::f64::consts::PI;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 /// How rotary angles are shrunk for texts longer than those of the training; upstream's `rope_scaling`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Scaling {
     /// Not at all.
@@ -42,15 +43,39 @@ pub enum Scaling {
         original: usize,
         /// What queries and keys are multiplied by; if unnamed, 0.1 · ln(factor) + 1.
         sharpness: Option<f64>,
+        /// Whether the ramp begins and ends at whole pairs.
+        truncate: bool,
+    },
+    /// A larger θ for a longer text, so that the slowest angle of its last position is that of the longest text of
+    /// the training. "Dynamic NTK". A text has the angles of its own length, whatever is asked beside it.
+    Dynamic {
+        /// By how much texts may be longer.
+        factor: f64,
+        /// Tokens of the longest text before the stretching.
+        original: usize,
+    },
+    /// Every angle divided by a factor of its own, by others in texts longer than those of the training. Ding et al.
+    /// 2024, arXiv:2402.13753.
+    LongRope {
+        /// By how much texts may be longer.
+        factor: f64,
+        /// The factors of texts of up to `original` tokens, one a pair of elements.
+        short: Vec<f64>,
+        /// The factors of longer texts.
+        long: Vec<f64>,
+        /// Tokens of the longest text before the stretching.
+        original: usize,
+        /// What queries and keys are multiplied by; if unnamed, √(1 + ln(factor) / ln(original)).
+        sharpness: Option<f64>,
     },
 }
 
-/// The angles of one position, for each pair of elements of a head.
+/// How the elements of a head are turned.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rotary {
+    width: usize,
     theta: f64,
-    frequencies: Vec<f64>,
-    amplitude: f64,
+    scaling: Scaling,
 }
 
 /// Cosines and sines of a batch's positions.
@@ -63,36 +88,13 @@ pub(crate) struct Turn {
 impl Rotary {
     /// Angles θ^(−2i/d) for the first `width` (d, even) elements of a head.
     pub(crate) fn new(width: usize, theta: f64, scaling: Scaling) -> Self {
-        let plain: Vec<f64> =
-            (0..width / 2).map(|pair| theta.powf(-2.0 * pair as f64 / width as f64)).collect();
-        let frequencies = match scaling {
-            Scaling::None => plain,
-            Scaling::Linear { factor } => plain.into_iter().map(|f| f / factor).collect(),
-            Scaling::Llama3 { factor, low, high, original } => {
-                let turns = |f: f64| original as f64 * f / (2.0 * PI);
-                let keep = |f: f64| ((turns(f) - low) / (high - low)).clamp(0.0, 1.0);
-                plain.into_iter().map(|f| keep(f) * f + (1.0 - keep(f)) * f / factor).collect()
-            }
-            Scaling::Yarn { factor, fast, slow, original, .. } => {
-                let [first, last] = ramp(width, theta, fast, slow, original as f64);
-                let shrink = |pair: usize| ((pair as f64 - first) / (last - first)).clamp(0.0, 1.0);
-                let scaled = |(pair, f): (usize, f64)| (1.0 - shrink(pair)) * f + shrink(pair) * f / factor;
-                plain.into_iter().enumerate().map(scaled).collect()
-            }
-        };
-        let amplitude = match scaling {
-            Scaling::Yarn { sharpness: Some(sharpness), .. } => sharpness,
-            Scaling::Yarn { factor, .. } if factor > 1.0 => 0.1 * factor.ln() + 1.0,
-            _ => 1.0,
-        };
-        Self { theta, frequencies, amplitude }
+        Self { width, theta, scaling }
     }
 
     /// The angles of position 1 as upstream stores them: rounded at each operation, where [`Rotary`] rounds once.
     pub(crate) fn stored(&self) -> Vec<f32> {
-        let width = 2.0 * self.frequencies.len() as f32;
-        let stored = |pair: usize| (self.theta as f32).powf(2.0 * pair as f32 / width).recip();
-        (0..self.frequencies.len()).map(stored).collect()
+        let stored = |pair: usize| (self.theta as f32).powf(2.0 * pair as f32 / self.width as f32).recip();
+        (0..self.width / 2).map(stored).collect()
     }
 
     /// The turns of some positions, none negative, one for each token of a batch.
@@ -103,18 +105,93 @@ impl Rotary {
         dtype: DType,
         device: &Device,
     ) -> Turn {
-        let (pairs, last) = (self.frequencies.len(), positions.iter().copied().max().unwrap_or(0));
-        let table = |function: fn(f64) -> f64| {
-            // Once for each position that there is: a batch has many tokens at one position.
-            let angle = |position: i32| self.frequencies.iter().map(move |f| f64::from(position) * f);
-            let values: Vec<f32> =
-                (0..=last).flat_map(angle).map(|a| (function(a) * self.amplitude) as f32).collect();
-            let of = |&position: &i32| &values[position as usize * pairs..][..pairs];
-            let values: Vec<f32> = positions.iter().flat_map(of).copied().collect();
+        let (pairs, amplitude) = (self.width / 2, self.amplitude());
+        // Once for each position that there is: a batch has many tokens at one position.
+        let mut tables: BTreeMap<usize, [Vec<f32>; 2]> = BTreeMap::new();
+        let mut turns = [const { Vec::<f32>::new() }; 2];
+        let last = positions.iter().copied().max().unwrap_or(0);
+        for row in positions.chunks(len.max(1)) {
+            let stage = self.stage(row.iter().copied().max().unwrap_or(0) as usize + 1);
+            let tables = tables.entry(stage).or_insert_with(|| {
+                let frequencies = self.frequencies(stage);
+                [f64::cos, f64::sin].map(|function: fn(f64) -> f64| {
+                    let angles = |position: i32| frequencies.iter().map(move |f| f64::from(position) * f);
+                    (0..=last).flat_map(angles).map(|a| (function(a) * amplitude) as f32).collect()
+                })
+            });
+            for (turns, table) in turns.iter_mut().zip(tables) {
+                let of = |&position: &i32| &table[position as usize * pairs..][..pairs];
+                turns.extend(row.iter().flat_map(of));
+            }
+        }
+        let [cos, sin] = turns.map(|values| {
             let data = TensorData::new(values, [rows, 1, len, pairs]);
             Tensor::<4>::from_data(data, device).cast(dtype)
+        });
+        Turn { cos, sin }
+    }
+
+    /// What of a text's length its angles depend on: the number of tokens that they are made for.
+    fn stage(&self, tokens: usize) -> usize {
+        match self.scaling {
+            Scaling::Dynamic { original, .. } => tokens.max(original),
+            Scaling::LongRope { original, .. } => original + usize::from(tokens > original),
+            _ => 0,
+        }
+    }
+
+    /// The angles of position 1, for each pair of elements of a head, in a text of a [`Rotary::stage`].
+    fn frequencies(&self, stage: usize) -> Vec<f64> {
+        let width = self.width as f64;
+        let of_base = |base: f64| {
+            (0..self.width / 2).map(move |pair| base.powf(-2.0 * pair as f64 / width)).enumerate()
         };
-        Turn { cos: table(f64::cos), sin: table(f64::sin) }
+        let plain = of_base(self.theta);
+        match &self.scaling {
+            Scaling::None => plain.map(|(_, f)| f).collect(),
+            Scaling::Linear { factor } => plain.map(|(_, f)| f / factor).collect(),
+            Scaling::Llama3 { factor, low, high, original } => {
+                let turns = |f: f64| *original as f64 * f / (2.0 * PI);
+                let keep = |f: f64| ((turns(f) - low) / (high - low)).clamp(0.0, 1.0);
+                plain.map(|(_, f)| keep(f) * f + (1.0 - keep(f)) * f / factor).collect()
+            }
+            Scaling::Yarn { factor, .. } => {
+                let [first, last] = self.ramp();
+                let shrink = |pair: usize| ((pair as f64 - first) / (last - first)).clamp(0.0, 1.0);
+                plain.map(|(pair, f)| (1.0 - shrink(pair)) * f + shrink(pair) * f / factor).collect()
+            }
+            Scaling::Dynamic { factor, original } => {
+                let stretch = factor * stage as f64 / *original as f64 - (factor - 1.0);
+                of_base(self.theta * stretch.powf(width / (width - 2.0))).map(|(_, f)| f).collect()
+            }
+            Scaling::LongRope { short, long, original, .. } => {
+                let factors = if stage > *original { long } else { short };
+                plain.zip(factors).map(|((_, f), factor)| f / factor).collect()
+            }
+        }
+    }
+
+    fn amplitude(&self) -> f64 {
+        match self.scaling {
+            Scaling::Yarn { sharpness: Some(sharpness), .. }
+            | Scaling::LongRope { sharpness: Some(sharpness), .. } => sharpness,
+            Scaling::Yarn { factor, .. } if factor > 1.0 => 0.1 * factor.ln() + 1.0,
+            Scaling::LongRope { factor, original, .. } if factor > 1.0 => {
+                (1.0 + factor.ln() / (original as f64).ln()).sqrt()
+            }
+            _ => 1.0,
+        }
+    }
+
+    /// The pairs between which YaRN goes from keeping angles to dividing them; none otherwise.
+    fn ramp(&self) -> [f64; 2] {
+        let Scaling::Yarn { fast, slow, original, truncate, .. } = self.scaling else { return [0.0, 1.0] };
+        let width = self.width as f64;
+        let pair = |turns: f64| width * (original as f64 / (turns * 2.0 * PI)).ln() / (2.0 * self.theta.ln());
+        let (first, last) = (pair(fast), pair(slow));
+        let (first, last) = if truncate { (first.floor(), last.ceil()) } else { (first, last) };
+        let (first, last) = (first.max(0.0), last.min(width - 1.0));
+        [first, last.max(first + 0.001)]
     }
 }
 
@@ -137,12 +214,4 @@ impl Turn {
         }
         Tensor::cat(turned, 3)
     }
-}
-
-/// The pairs between which YaRN goes from keeping angles to dividing them.
-fn ramp(width: usize, theta: f64, fast: f64, slow: f64, original: f64) -> [f64; 2] {
-    let pair = |turns: f64| width as f64 * (original / (turns * 2.0 * PI)).ln() / (2.0 * theta.ln());
-    let first = pair(fast).floor().max(0.0);
-    let last = pair(slow).ceil().min(width as f64 - 1.0);
-    [first, last.max(first + 0.001)]
 }

@@ -1,9 +1,9 @@
 //! What all networks do alike: layers one after another, and logits at the asked positions alone.
 
-use burn::module::Module;
+use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Int, Tensor};
 use dlm_core::recompute::segment;
-use dlm_core::{Denoiser, DenoiserInput, Factored};
+use dlm_core::{DenoiserInput, Factored};
 
 use crate::position::{indices, select};
 
@@ -31,28 +31,35 @@ pub(crate) fn run<'a, M: Module + 'static>(
     })
 }
 
-/// [`run`] for layers that share something trained besides their input, such as what they are told of the time:
-/// their activations are kept.
-pub(crate) fn run_kept<M>(
-    layers: &[M],
+/// [`run`] for layers that all see something trained besides their input, such as what they are told of the time:
+/// the output of a [`segment`] of its own, whose gradient the layers add up.
+///
+/// # Shapes
+/// - `seen`: `[M, C]`, given to every layer
+pub(crate) fn run_seeing<'a, M: Module + 'static>(
+    layers: impl ExactSizeIterator<Item = &'a M>,
     states: Tensor<2>,
-    asked: Option<&Tensor<1, Int>>,
-    forward: impl Fn(&M, Tensor<2>, Option<&Tensor<1, Int>>) -> Tensor<2>,
+    seen: Tensor<2>,
+    asked: &Tensor<1, Int>,
+    forward: impl Fn(&M, Tensor<2>, Tensor<2>, Option<&Tensor<1, Int>>) -> Tensor<2> + Clone + 'static,
 ) -> Tensor<2> {
-    let Some((last, layers)) = layers.split_last() else {
-        return select(states, asked);
-    };
-    let states = layers.iter().fold(states, |states, layer| forward(layer, states, None));
-    forward(last, states, asked)
+    // As a parameter of each layer it leaves the tape where the layer does.
+    let seen = Param::initialized(ParamId::new(), seen);
+    let layers: Vec<(M, Param<Tensor<2>>)> = layers.map(|layer| (layer.clone(), seen.clone())).collect();
+    run(layers.iter(), states, Some(asked), move |(layer, seen), states, asked| {
+        forward(layer, states, seen.val(), asked)
+    })
 }
 
-/// Stops a caller who asks what [`Denoiser::check`] refuses: losses, samplers and pipelines ask it first.
+/// What a check found, or a stop for a caller who asks what [`Denoiser::check`](dlm_core::Denoiser::check) refuses:
+/// losses, samplers and pipelines ask it first.
 ///
 /// # Panics
 /// With the check's message.
-pub(crate) fn checked(network: &impl Denoiser, input: &DenoiserInput<'_>) {
-    if let Err(error) = network.check(input) {
-        panic!("{error}");
+pub(crate) fn checked<T>(found: Result<T, dlm_core::Error>) -> T {
+    match found {
+        Ok(found) => found,
+        Err(error) => panic!("{error}"),
     }
 }
 

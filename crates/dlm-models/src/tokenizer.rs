@@ -7,10 +7,12 @@ use tokenizers::Tokenizer;
 
 use crate::Error;
 
-const BOS: &[&str] = &["<s>", "[CLS]", "<cls>", "<|startoftext|>", "<|beginoftext|>"];
-const PAD: &[&str] = &["<pad>", "[PAD]", "<|endoftext|>"];
-const EOS: &[&str] = &["</s>", "[SEP]", "<eos>", "<|endoftext|>"];
-const MASK: &[&str] = &["<mask>", "[MASK]", "<|mdm_mask|>", "<|mask|>"];
+// Qwen's and GPT-2's tokenizers have no first token: what ends a text begins the next.
+const BOS: &[&str] =
+    &["<s>", "[CLS]", "<cls>", "<|startoftext|>", "<|beginoftext|>", "<|begin_of_text|>", "<|endoftext|>"];
+const PAD: &[&str] = &["<pad>", "[PAD]", "<|endoftext|>", "<|finetune_right_pad_id|>", "<|end_of_text|>"];
+const EOS: &[&str] = &["</s>", "[SEP]", "<eos>", "<|endoftext|>", "<|end_of_text|>"];
+const MASK: &[&str] = &["<mask>", "[MASK]", "<|mdm_mask|>", "<|mask|>", "<|MASK|>"];
 
 /// Reads a `tokenizer.json` and checks that a network of `vocab_size` words has a row for each id.
 ///
@@ -28,8 +30,24 @@ pub(crate) fn read(path: &Path, vocab_size: usize) -> Result<Tokenizer, Error> {
     }
 }
 
-/// The special tokens of a tokenizer for a network of `size` words, by the spellings of RoBERTa and
-/// BERT, of ESM, and of LLaDA and Dream, where padding is the last token too.
+/// The special tokens of a tokenizer for a network of `size` words, by the spellings of RoBERTa and BERT, of ESM, of
+/// LLaDA, Dream and SDAR, of Llama 3, Qwen and GPT-2.
+///
+/// Every row starts with a token that is never noise, and of which a network that looks back only is asked its first
+/// word. Qwen's and GPT-2's tokenizers have none, so there `<|endoftext|>` is the first token, the last, and padding.
+/// They have no mask either: add one to the tokenizer, and rows to the network
+/// ([`with_more_words`](crate::with_more_words)) unless it has some to spare.
+///
+/// # Example
+/// ```no_run
+/// use tokenizers::{AddedToken, Tokenizer};
+/// let mut tokenizer = Tokenizer::from_file("Qwen2.5-0.5B/tokenizer.json")?;
+/// tokenizer.add_special_tokens(&[AddedToken::from("<|mask|>", true)]);
+/// // The published network has 151 936 rows for 151 666 words.
+/// let vocabulary = dlm_models::vocabulary(&tokenizer, 151_936)?;
+/// assert_eq!(vocabulary.bos, vocabulary.eos);
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::NoSpecialToken`] for the first that is not there; [`Error::Core`] for one that the network has

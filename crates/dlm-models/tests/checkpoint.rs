@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor, s};
-use dlm_core::{Denoiser, DenoiserInput, Vocabulary};
-use dlm_models::{Checkpoint, Encoder, EncoderConfig, Error, Family, IdMap, Missing, vocabulary};
+use burn::tensor::{DType, Device, Tensor, s};
+use dlm_core::{Denoiser, DenoiserInput, Sequence, Vocabulary};
+use dlm_models::{
+    AutoDenoiser, Checkpoint, Encoder, EncoderConfig, Error, Family, IdMap, Missing, Stored, vocabulary,
+};
 
 const WEIGHTS: &str = "model.safetensors";
 
@@ -101,6 +103,10 @@ fn bad_configurations_are_named() {
     let albert = config(Family::Bert).to_json().replace("\"bert\"", "\"albert\"");
     fs::write(&path, albert).expect("writable");
     assert!(matches!(refused(&folder), Error::Unsupported { field: "model_type", .. }));
+    let unknown = config(Family::Bert).to_json().replace("\"bert\"", "\"t5\"");
+    fs::write(&path, unknown).expect("writable");
+    let any = Checkpoint::open(&folder).expect("there").load::<AutoDenoiser>(&Device::default());
+    assert_eq!(any.expect_err("no such family").to_string(), "model_type = t5 is not supported");
 }
 
 #[test]
@@ -163,8 +169,20 @@ fn weights_that_are_not_finite_are_named() {
     let mut bytes = fs::read(&path).expect("weights");
     let end = bytes.len();
     bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-    fs::write(&path, bytes).expect("writable");
-    assert!(matches!(refused(&folder), Error::NotFinite { .. }));
+    fs::write(&path, &bytes).expect("writable");
+    // The last weight of the file, and its last element.
+    let error = refused(&folder).to_string();
+    assert_eq!(error, "cls.predictions.transform.dense.weight is not finite at element 63");
+
+    bytes[end - 4..].copy_from_slice(&1e6_f32.to_le_bytes());
+    fs::write(&path, &bytes).expect("writable");
+    load(&folder).expect("large, but a number");
+    let load = |dtype| {
+        let checkpoint = Checkpoint::open(&folder).expect("there").with_dtype(Stored::As(dtype));
+        checkpoint.load::<Encoder>(&Device::default()).expect_err("no such number")
+    };
+    assert_eq!(load(DType::F16).to_string(), error);
+    assert!(matches!(load(DType::I32), Error::Unsupported { field: "dtype", .. }));
 }
 
 #[test]
@@ -194,6 +212,21 @@ fn weights_may_lie_in_several_files() {
     assert!(matches!(refused(&folder), Error::Damaged { path, .. } if path.ends_with("b.safetensors")));
     index("../shards/a.safetensors");
     assert!(refused(&folder).to_string().contains("is not the name of a file"));
+}
+
+#[test]
+fn a_file_of_several_that_is_cut_short_or_gone_is_named() {
+    let folder = scratch("cut-shard");
+    Checkpoint::write_sharded(&model(Family::Bert), &folder, None, 2000).expect("written");
+    let files = fs::read_dir(&folder).expect("there").map(|entry| entry.expect("an entry").path());
+    let shard = files.filter(|path| path.extension().is_some_and(|end| end == "safetensors")).max();
+    let shard = shard.expect("several");
+    let bytes = fs::read(&shard).expect("a shard");
+    load(&folder).expect("sound");
+    fs::write(&shard, &bytes[..bytes.len() - 1]).expect("writable");
+    assert!(matches!(refused(&folder), Error::Damaged { path, .. } if path == shard));
+    fs::remove_file(&shard).expect("there");
+    assert!(matches!(refused(&folder), Error::Damaged { path, .. } if path == shard));
 }
 
 fn write_tokenizer(folder: &Path, words: &[&str]) -> PathBuf {
@@ -233,7 +266,7 @@ fn a_tokenizer_must_be_one_and_fit() {
     let error = vocabulary(&tokenizer, 13).expect_err("no mask");
     assert_eq!(
         error.to_string(),
-        "the tokenizer has no mask token (sought <mask>, [MASK], <|mdm_mask|>, <|mask|>)"
+        "the tokenizer has no mask token (sought <mask>, [MASK], <|mdm_mask|>, <|mask|>, <|MASK|>)"
     );
 
     write_tokenizer(&folder, &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"]);
@@ -241,6 +274,25 @@ fn a_tokenizer_must_be_one_and_fit() {
     assert!(matches!(error, Error::TokenizerTooLarge { highest: 13, vocab_size: 13 }), "{error}");
     fs::write(&path, "[]").expect("writable");
     assert!(matches!(checkpoint.tokenizer().expect_err("no tokenizer"), Error::Damaged { .. }));
+}
+
+#[test]
+fn what_ends_a_text_begins_the_next_where_a_tokenizer_has_no_first_token() {
+    let folder = sound("qwen");
+    // Special tokens of Qwen2.5, without a first one and without a mask.
+    write_tokenizer(&folder, &["a", "b", "<unk>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"]);
+    let mut qwen = Checkpoint::open(&folder).expect("there").tokenizer().expect("sound").expect("there");
+    assert!(matches!(vocabulary(&qwen, 13), Err(Error::NoSpecialToken { role: "mask", .. })));
+    qwen.add_special_tokens(&[tokenizers::AddedToken::from("<|mask|>", true)]);
+    let words = vocabulary(&qwen, 13).expect("special tokens");
+    assert_eq!(words, Vocabulary::new(13, 3, 3, 3, 6).expect("valid"));
+    let row = Sequence::prompt_response(&[0], &[1], &words);
+    assert_eq!((row.ids(), row.maskable()), (&[3, 0, 1, 3][..], &[false, false, true, true][..]));
+
+    write_tokenizer(&folder, &["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>", "<unk>", "<mask>"]);
+    let llama = Checkpoint::open(&folder).expect("there").tokenizer().expect("sound").expect("there");
+    let words = vocabulary(&llama, 13).expect("special tokens");
+    assert_eq!(words, Vocabulary::new(13, 0, 1, 1, 4).expect("valid"));
 }
 
 #[test]

@@ -18,7 +18,7 @@ const LLADA_8B: &str = r#"{
 }"#;
 
 /// Sizes, fields beyond those, and the number of parameters that the publisher counts.
-fn published() -> [(&'static str, Value, usize); 7] {
+fn published() -> [(&'static str, Value, usize); 8] {
     let sizes = |model_type: &str, vocab: usize, [width, inner, layers, heads, groups]: [usize; 5]| {
         json!({
             "model_type": model_type, "vocab_size": vocab, "hidden_size": width, "intermediate_size": inner,
@@ -32,6 +32,13 @@ fn published() -> [(&'static str, Value, usize); 7] {
     let qwen3_moe = json!({
         "head_dim": 128, "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768,
         "norm_topk_prob": true, "decoder_sparse_step": 1, "mlp_only_layers": [],
+    });
+    // Published as 7.36 B.
+    let llada_moe = json!({
+        "model_type": "llada", "vocab_size": 157_184, "hidden_size": 2048, "dense_intermediate_size": 8192,
+        "expert_intermediate_size": 1024, "num_hidden_layers": 16, "num_attention_heads": 16,
+        "num_key_value_heads": 16, "num_experts": 64, "num_experts_per_tok": 8, "norm_topk_prob": null,
+        "moe_layer_freq": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], "qk_layernorm": true,
     });
     let with = |mut sizes: Value, more: Value| {
         let more = more.as_object().cloned().unwrap_or_default();
@@ -50,6 +57,7 @@ fn published() -> [(&'static str, Value, usize); 7] {
             with(sizes("llada2_moe", 157_184, [2048, 5120, 20, 16, 4]), llada2),
             16_255_643_392,
         ),
+        ("LLaDA-MoE 7B-A1B", llada_moe, 7_356_880_896),
     ]
 }
 
@@ -135,7 +143,7 @@ fn ways_to_stretch_positions_are_read_and_written() {
     });
     let config = with("llama", &json!({ "rope_theta": 5e5, "rope_scaling": llama3.clone() })).expect("valid");
     let expected = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192 };
-    assert_eq!((config.rope_scaling, config.rope_theta), (expected, 5e5));
+    assert_eq!((&config.rope_scaling, config.rope_theta), (&expected, 5e5));
     assert_eq!(LlamaConfig::from_json(&config.to_json()).expect("valid"), config);
     // Newer folders say both in one place, older ones call the kind a type.
     let mut newer = llama3;
@@ -146,6 +154,32 @@ fn ways_to_stretch_positions_are_read_and_written() {
     let yarn = with("qwen2", &json!({ "rope_scaling": yarn })).expect("valid");
     assert!(matches!(yarn.rope_scaling, RopeScaling::Yarn { original: 16, sharpness: None, .. }));
     assert_eq!(LlamaConfig::from_json(&yarn.to_json()).expect("valid"), yarn);
+    let dynamic =
+        json!({ "max_position_embeddings": 32, "rope_scaling": { "type": "dynamic", "factor": 1.5 } });
+    let dynamic = with("llama", &dynamic).expect("valid");
+    assert_eq!((dynamic.max_position_embeddings, dynamic.max_len()), (32, 48));
+    assert_eq!(LlamaConfig::from_json(&dynamic.to_json()).expect("valid"), dynamic);
+}
+
+#[test]
+fn long_texts_have_factors_of_their_own() {
+    let sizes = with("llama", &json!({})).expect("valid");
+    let pairs = sizes.head_dim / 2;
+    let factors = json!({ "type": "su", "short_factor": vec![1.0; pairs], "long_factor": vec![2.0; pairs] });
+    let said = json!({
+        "max_position_embeddings": 64, "original_max_position_embeddings": 16, "rope_scaling": factors.clone(),
+    });
+    let config = with("llama", &said).expect("valid");
+    assert!(matches!(config.rope_scaling, RopeScaling::LongRope { factor: 4.0, original: 16, .. }));
+    assert_eq!(LlamaConfig::from_json(&config.to_json()).expect("valid"), config);
+    // Without the original length, the factor must be said, and nothing is a long text.
+    let alone = with("llama", &json!({ "rope_scaling": factors.clone() })).expect_err("no factor");
+    assert_eq!(alone.to_string(), "rope_scaling.factor must be given, got nothing");
+    let mut short = factors;
+    short["long_factor"] = json!([]);
+    short["factor"] = 2.0.into();
+    let short = with("llama", &json!({ "rope_scaling": short })).expect_err("no factors");
+    assert_eq!(short.to_string(), "rope_scaling.long_factor must be one number for each pair, got 0");
 }
 
 #[test]
@@ -155,8 +189,14 @@ fn unknown_variants_are_refused_by_name() {
         ("llama", json!({ "hidden_act": "mish" }), "hidden_act = mish is not supported"),
         (
             "llama",
-            json!({ "rope_scaling": { "rope_type": "dynamic", "factor": 2.0 } }),
-            "rope_scaling.rope_type = dynamic is not supported",
+            json!({ "rope_scaling": { "rope_type": "xpos", "factor": 2.0 } }),
+            "rope_scaling.rope_type = xpos is not supported",
+        ),
+        ("llada", json!({ "num_experts": 4 }), "qk_layernorm = null is not supported"),
+        (
+            "llada",
+            json!({ "num_experts": 4, "qk_layernorm": true, "moe_layer_freq": [0, 1] }),
+            "moe_layer_freq = [0,1] is not supported",
         ),
         ("llada", json!({ "block_type": "sequential" }), "block_type = \"sequential\" is not supported"),
         ("llada", json!({ "alibi": true }), "alibi = true is not supported"),
@@ -197,7 +237,7 @@ fn impossible_sizes_are_refused() {
         (
             "llama",
             json!({ "rope_scaling": { "rope_type": "linear" } }),
-            "rope_scaling.factor must be a number, got nothing",
+            "rope_scaling.factor must be given, got nothing",
         ),
         (
             "llada2_moe",

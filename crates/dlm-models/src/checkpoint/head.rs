@@ -53,8 +53,8 @@ impl LengthHead {
             return Err(Error::Missing { keys: lacking });
         }
         for (key, slot) in slots(&mut head) {
-            let shape = slot.shape();
-            slot.set(weights.take(&key, &shape, Stored::F32)?);
+            let layout = slot.layout();
+            slot.set(weights.take(&key, &layout, Stored::F32)?);
         }
         Ok(Some(head))
     }

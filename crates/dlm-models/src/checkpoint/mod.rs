@@ -1,6 +1,7 @@
 //! Hugging Face folders, in and out.
 
 pub(crate) mod adapters;
+pub(crate) mod elements;
 mod head;
 #[cfg(feature = "hub")]
 mod hub;
@@ -81,6 +82,17 @@ pub enum Stored {
     As(DType),
 }
 
+impl Stored {
+    /// What a weight becomes that is `own` in its file.
+    fn of(self, own: DType) -> DType {
+        match self {
+            Self::Kept => own,
+            Self::F32 => DType::F32,
+            Self::As(dtype) => dtype,
+        }
+    }
+}
+
 impl Checkpoint {
     /// Names a folder; nothing is read yet.
     ///
@@ -139,7 +151,8 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`Checkpoint::config`] and of [`Pretrained::from_config`]; [`Error::NoFile`] without weights,
     /// [`Error::Damaged`] for files that are cut short or are something else, [`Error::Missing`] if missing
-    /// weights are refused, [`Error::Shape`], [`Error::Dtype`], [`Error::NotFinite`].
+    /// weights are refused, [`Error::Shape`], [`Error::Dtype`], [`Error::NotFinite`], also for a number that the
+    /// type that was asked for cannot hold.
     pub fn load<M: Pretrained>(&self, device: &Device) -> Result<(M, Report), Error> {
         let mut model = M::from_config(&self.config()?, device)?;
         let report = self.load_into(&mut model)?;
@@ -164,18 +177,19 @@ impl Checkpoint {
     /// Moves weights into the model as far as they are there.
     fn fill<M: Pretrained>(&self, model: &mut M, weights: &mut Weights) -> Result<Report, Error> {
         let (names, tied, keys) = (model.clone(), model.tied(), weights.keys());
+        let dtype = self.dtype.of(weights.dtype());
         let mut report = Report::default();
         for (key, slot) in model.slots() {
-            let shape = slot.shape();
+            let layout = slot.layout();
             let spellings = std::iter::once(key.clone()).chain(names.spellings(&key));
             match spellings.into_iter().find(|key| weights.has(key)) {
                 None if names.is_zero(&key, &|key| keys.contains(key)) => {
-                    slot.set(TensorData::zeros::<f32, _>(shape));
+                    slot.set(TensorData::zeros::<f32, _>(layout.here()).convert_dtype(dtype));
                     report.loaded.push(key);
                 }
                 None => report.missing.push(key),
                 Some(found) => {
-                    slot.set(weights.take(&found, &shape, self.dtype)?);
+                    slot.set(weights.take(&found, &layout, self.dtype)?);
                     report.loaded.push(key);
                 }
             }

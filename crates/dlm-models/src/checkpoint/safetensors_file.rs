@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use burn::tensor::{DType, TensorData};
+use burn::tensor::DType;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
@@ -21,16 +21,14 @@ pub(super) struct Region {
     /// The name of the type, if it is no float.
     pub(super) dtype: Result<DType, String>,
     start: u64,
-    bytes: usize,
 }
 
 impl Region {
-    pub(super) fn read(self, file: &Path, dtype: DType) -> Result<TensorData, Error> {
-        let mut bytes = vec![0; self.bytes];
+    /// The file, at the first of the tensor's bytes.
+    pub(super) fn open(&self, file: &Path) -> Result<File, Error> {
         let mut open = File::open(file).map_err(Error::io(file))?;
         open.seek(SeekFrom::Start(self.start)).map_err(Error::io(file))?;
-        open.read_exact(&mut bytes).map_err(|reason| Error::damaged(file, reason))?;
-        Ok(TensorData::from_bytes_vec(bytes, self.shape, dtype))
+        Ok(open)
     }
 }
 
@@ -60,7 +58,7 @@ pub(super) fn regions(file: &Path) -> Result<BTreeMap<String, Found>, Error> {
         }
         end = to;
         let start = 8 + size + from as u64;
-        let region = Region { shape: info.shape.clone(), dtype: float(info.dtype), start, bytes: to - from };
+        let region = Region { shape: info.shape.clone(), dtype: float(info.dtype), start };
         regions.insert(key, Found::Region(region));
     }
     if 8 + size + end as u64 != len {

@@ -4,6 +4,8 @@ use burn::module::{Param, ParamId};
 use burn::nn::{LayerNorm, Linear, RmsNorm};
 use burn::tensor::{DType, Tensor, TensorData};
 
+use super::elements::Layout;
+
 /// A parameter and how upstream lays it out.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -84,17 +86,21 @@ impl Slot<'_> {
         }
     }
 
-    /// Puts elements in upstream's order in the parameter, which takes their type.
+    /// How upstream's elements become those of the parameter.
+    pub(super) fn layout(&self) -> Layout {
+        match self {
+            Self::Linear(_) | Self::Patches { .. } => Layout::turned(self.shape()),
+            Self::InputFirst(_) | Self::Table(_) | Self::Vector(_) => Layout::same(self.shape()),
+        }
+    }
+
+    /// Puts elements in the parameter, in its own order; it takes their type.
     pub(super) fn set(self, values: TensorData) {
         match self {
-            Self::Linear(param) => fill(param, transposed(&values)),
-            Self::Patches { weight, .. } => {
-                let [inputs, outputs] = weight.lazy_shape().dims();
-                let flat =
-                    TensorData::from_bytes_vec(values.as_bytes().to_vec(), [outputs, inputs], values.dtype());
-                fill(weight, transposed(&flat));
-            }
-            Self::InputFirst(param) | Self::Table(param) => fill(param, values),
+            Self::Linear(param)
+            | Self::InputFirst(param)
+            | Self::Table(param)
+            | Self::Patches { weight: param, .. } => fill(param, values),
             Self::Vector(param) => fill(param, values),
         }
     }
@@ -171,17 +177,4 @@ fn fill<const D: usize>(param: &mut Param<Tensor<D>>, values: TensorData) {
     let value = Tensor::from_data(values, (&param.lazy_device(), dtype));
     // Keeps the identity and whether it is trained, and never draws the initial values.
     *param = param.clone().transform_for_load(value, id);
-}
-
-/// A matrix of elements of any type, on its side.
-fn transposed(values: &TensorData) -> TensorData {
-    let [rows, columns] = values.shape().dims();
-    let (bytes, size) = (values.as_bytes(), values.dtype().size());
-    let mut turned = Vec::with_capacity(bytes.len());
-    for column in 0..columns {
-        for row in 0..rows {
-            turned.extend_from_slice(&bytes[(row * columns + column) * size..][..size]);
-        }
-    }
-    TensorData::from_bytes_vec(turned, [columns, rows], values.dtype())
 }

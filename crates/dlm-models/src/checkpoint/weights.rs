@@ -8,6 +8,7 @@ use burn::store::{ModuleStore, PytorchStore, bridge};
 use burn::tensor::{DType, TensorData};
 use serde::Deserialize;
 
+use super::elements::{Layout, Named};
 use super::safetensors_file::{self, Region};
 use super::{INDEX, Stored, WEIGHTS};
 use crate::Error;
@@ -59,10 +60,13 @@ impl Found {
         }
     }
 
-    fn read(self, file: &Path, dtype: DType) -> Result<TensorData, Error> {
+    fn read(self, named: &Named<'_>, layout: &Layout, dtype: DType) -> Result<TensorData, Error> {
         match self {
-            Self::Region(region) => region.read(file, dtype),
-            Self::Pickled(tensor) => bridge::into_data(tensor).map_err(|reason| Error::damaged(file, reason)),
+            Self::Region(region) => named.read(region.open(named.file)?, layout, dtype),
+            Self::Pickled(tensor) => {
+                let data = bridge::into_data(tensor).map_err(|reason| Error::damaged(named.file, reason))?;
+                named.read(data.as_bytes(), layout, dtype)
+            }
         }
     }
 }
@@ -107,27 +111,22 @@ impl Weights {
         self.tensors.remove(key).is_some()
     }
 
-    /// Takes a weight that [`Weights::has`]: its elements in upstream's order.
-    pub(crate) fn take(&mut self, key: &str, shape: &[usize], dtype: Stored) -> Result<TensorData, Error> {
+    /// Takes a weight that [`Weights::has`]: its elements in the parameter's order.
+    pub(crate) fn take(&mut self, key: &str, layout: &Layout, dtype: Stored) -> Result<TensorData, Error> {
         let Some((tensor, file)) = self.tensors.remove(key) else {
             return Err(Error::Missing { keys: vec![key.to_owned()] });
         };
-        if tensor.shape() != shape {
+        if tensor.shape() != layout.shape {
             let found = tensor.shape().to_vec();
-            return Err(Error::Shape { key: key.to_owned(), expected: shape.to_vec(), found });
+            return Err(Error::Shape { key: key.to_owned(), expected: layout.shape.clone(), found });
         }
         let own = tensor.dtype().map_err(|found| Error::Dtype { key: key.to_owned(), found })?;
-        let dtype = match dtype {
-            Stored::Kept => own,
-            Stored::F32 => DType::F32,
-            Stored::As(dtype) => dtype,
-        };
-        let data = tensor.read(&file, own)?;
-        let broken = data.iter::<f32>().position(|value| !value.is_finite());
-        match broken {
-            None => Ok(data.convert_dtype(dtype)),
-            Some(element) => Err(Error::NotFinite { key: key.to_owned(), element }),
-        }
+        tensor.read(&Named { key, file: &file, dtype: own }, layout, dtype.of(own))
+    }
+
+    /// The type of the first that is made of floats.
+    pub(super) fn dtype(&self) -> DType {
+        self.tensors.values().find_map(|(found, _)| found.dtype().ok()).unwrap_or(DType::F32)
     }
 
     /// Names of what nobody took.

@@ -1,10 +1,22 @@
 //! What `config.json` says of GPT-2.
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::read::{Rest, Rules, read, require_positive, require_rates, require_sizes};
 use super::{Activation, ParamCounts, require};
 use crate::Error;
+
+const RULES: Rules = Rules {
+    model_types: &["gpt2"],
+    activations: &["activation_function"],
+    plain: &[
+        ("tie_word_embeddings", "true"),
+        ("scale_attn_weights", "true"),
+        ("scale_attn_by_inverse_layer_idx", "false"),
+        ("add_cross_attention", "false"),
+    ],
+};
 
 /// A GPT-2's sizes and rates, named as in `config.json`.
 ///
@@ -16,7 +28,8 @@ use crate::Error;
 /// assert_eq!(Gpt2Config::from_json(&config.to_json())?, config);
 /// # Ok::<(), dlm_models::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Gpt2Config {
     /// Number of words, V.
@@ -44,30 +57,18 @@ pub struct Gpt2Config {
     /// Standard deviation of new weights.
     pub initializer_range: f64,
     /// Fields that the network does not read, kept for saving.
-    rest: Map<String, Value>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
-/// `config.json` as upstream writes it: nothing checked, optional fields optional.
-#[derive(Deserialize)]
-struct Raw {
-    model_type: Option<String>,
-    vocab_size: usize,
-    n_positions: Option<usize>,
-    n_embd: usize,
-    n_layer: usize,
-    n_head: usize,
-    n_inner: Option<usize>,
-    activation_function: Option<String>,
-    resid_pdrop: Option<f64>,
-    embd_pdrop: Option<f64>,
-    attn_pdrop: Option<f64>,
-    layer_norm_epsilon: Option<f64>,
-    initializer_range: Option<f64>,
+impl Default for Gpt2Config {
+    /// The smallest published one.
+    fn default() -> Self {
+        Self::new(50_257, 768, 12, 12)
+    }
 }
 
 impl Gpt2Config {
-    const MODEL_TYPE: &str = "gpt2";
-
     /// A network with 1024 positions, inner width 4 · `width`, dropout 0.1.
     pub fn new(vocab_size: usize, width: usize, layers: usize, heads: usize) -> Self {
         Self {
@@ -83,7 +84,7 @@ impl Gpt2Config {
             attn_pdrop: 0.1,
             layer_norm_epsilon: 1e-5,
             initializer_range: 0.02,
-            rest: Map::new(),
+            rest: Rest::new(),
         }
     }
 
@@ -93,72 +94,29 @@ impl Gpt2Config {
         Self { resid_pdrop: rate, embd_pdrop: rate, attn_pdrop: rate, ..self }
     }
 
-    /// Reads the text of a `config.json`. Fields that upstream lets out have upstream's defaults.
+    /// Reads the text of a `config.json`. Fields that it lets out have upstream's defaults.
     ///
     /// # Errors
-    /// [`Error::ConfigJson`] for bad JSON or a missing size, [`Error::NoFamily`], [`Error::Unsupported`]
-    /// for a variant that is not implemented, [`Error::Config`] as [`Gpt2Config::validate`].
+    /// [`Error::ConfigJson`], [`Error::NoFamily`], [`Error::Unsupported`] for a variant that is not implemented,
+    /// [`Error::Config`] as [`Gpt2Config::validate`].
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let raw: Raw = serde_json::from_str(text).map_err(Error::ConfigJson)?;
-        let fields: Map<String, Value> = serde_json::from_str(text).map_err(Error::ConfigJson)?;
-        match raw.model_type.as_deref() {
-            Some(Self::MODEL_TYPE) => {}
-            None => return Err(Error::NoFamily),
-            Some(other) => return Err(Error::Unsupported { field: "model_type", got: other.to_owned() }),
+        let mut fields: Map<String, Value> = serde_json::from_str(text).map_err(Error::ConfigJson)?;
+        if fields.get("n_inner").is_none_or(Value::is_null) {
+            let width = fields.get("n_embd").and_then(Value::as_u64).unwrap_or(768);
+            fields.insert("n_inner".to_owned(), (4 * width).into());
         }
-        refuse_variants(&fields)?;
-        let plain = Self::new(raw.vocab_size, raw.n_embd, raw.n_layer, raw.n_head);
-        let activation = raw.activation_function.as_deref().map(str::parse).transpose()?;
-        let mut config = Self {
-            n_positions: raw.n_positions.unwrap_or(plain.n_positions),
-            n_inner: raw.n_inner.unwrap_or(plain.n_inner),
-            activation_function: activation.unwrap_or(plain.activation_function),
-            resid_pdrop: raw.resid_pdrop.unwrap_or(plain.resid_pdrop),
-            embd_pdrop: raw.embd_pdrop.unwrap_or(plain.embd_pdrop),
-            attn_pdrop: raw.attn_pdrop.unwrap_or(plain.attn_pdrop),
-            layer_norm_epsilon: raw.layer_norm_epsilon.unwrap_or(plain.layer_norm_epsilon),
-            initializer_range: raw.initializer_range.unwrap_or(plain.initializer_range),
-            ..plain
-        };
-        let own = config.fields();
-        config.rest = fields.into_iter().filter(|(key, _)| !own.contains_key(key)).collect();
+        let mut config: Self = read(&Value::Object(fields).to_string(), &RULES)?;
+        config.rest.remove("model_type");
         config.validate()?;
         Ok(config)
     }
 
     /// The text of a `config.json`.
     pub fn to_json(&self) -> String {
-        let mut all = self.rest.clone();
-        all.extend(self.fields());
-        // A map of strings to values cannot fail to serialise.
-        serde_json::to_string_pretty(&all).unwrap_or_default()
-    }
-
-    fn fields(&self) -> Map<String, Value> {
-        let all = json!({
-            "model_type": Self::MODEL_TYPE,
-            "vocab_size": self.vocab_size,
-            "n_positions": self.n_positions,
-            "n_embd": self.n_embd,
-            "n_layer": self.n_layer,
-            "n_head": self.n_head,
-            "n_inner": self.n_inner,
-            "activation_function": self.activation_function.hidden_act(),
-            "resid_pdrop": self.resid_pdrop,
-            "embd_pdrop": self.embd_pdrop,
-            "attn_pdrop": self.attn_pdrop,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-            "initializer_range": self.initializer_range,
-        });
-        all.as_object().cloned().unwrap_or_default()
-    }
-
-    /// The same, saying what upstream wants to know before it reads the weights.
-    pub(crate) fn describing(mut self, architecture: &str, dtype: &str) -> Self {
-        self.rest.insert("architectures".to_owned(), vec![architecture].into());
-        self.rest.insert("torch_dtype".to_owned(), dtype.into());
-        self.rest.remove("dtype");
-        self
+        // Numbers, names and what was read as JSON cannot fail to be written.
+        let mut fields = serde_json::to_value(self).unwrap_or_default();
+        fields["model_type"] = "gpt2".into();
+        format!("{fields:#}")
     }
 
     /// Checks that a network of these sizes can be built.
@@ -166,29 +124,23 @@ impl Gpt2Config {
     /// # Errors
     /// [`Error::Config`] for the first field that is out of its range.
     pub fn validate(&self) -> Result<(), Error> {
-        for (field, size) in [
+        require_sizes(&[
             ("vocab_size", self.vocab_size),
             ("n_positions", self.n_positions),
             ("n_embd", self.n_embd),
             ("n_head", self.n_head),
             ("n_inner", self.n_inner),
-        ] {
-            require(size > 0, field, "at least 1", size)?;
-        }
+        ])?;
         require(self.n_embd.is_multiple_of(self.n_head), "n_embd", "a multiple of n_head", self.n_embd)?;
-        for (field, rate) in [
+        require_rates(&[
             ("resid_pdrop", self.resid_pdrop),
             ("embd_pdrop", self.embd_pdrop),
             ("attn_pdrop", self.attn_pdrop),
-        ] {
-            require((0.0..1.0).contains(&rate), field, "in [0, 1)", rate)?;
-        }
-        for (field, value) in
-            [("layer_norm_epsilon", self.layer_norm_epsilon), ("initializer_range", self.initializer_range)]
-        {
-            require(value > 0.0 && value.is_finite(), field, "a positive number", value)?;
-        }
-        Ok(())
+        ])?;
+        require_positive(&[
+            ("layer_norm_epsilon", self.layer_norm_epsilon),
+            ("initializer_range", self.initializer_range),
+        ])
     }
 
     /// How many parameters a network of these sizes has, without building it.
@@ -204,19 +156,4 @@ impl Gpt2Config {
             bias: 0,
         }
     }
-}
-
-/// Fails on fields that would change the mathematics in a way the network does not know.
-fn refuse_variants(fields: &Map<String, Value>) -> Result<(), Error> {
-    for (field, expected) in [
-        ("tie_word_embeddings", true),
-        ("scale_attn_weights", true),
-        ("scale_attn_by_inverse_layer_idx", false),
-        ("add_cross_attention", false),
-    ] {
-        if let Some(got) = fields.get(field).filter(|&got| *got != json!(expected)) {
-            return Err(Error::Unsupported { field, got: got.to_string() });
-        }
-    }
-    Ok(())
 }

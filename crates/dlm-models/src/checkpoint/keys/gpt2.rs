@@ -4,8 +4,9 @@ use burn::nn::Linear;
 use burn::tensor::Device;
 
 use crate::Error;
-use crate::checkpoint::{Pretrained, Slot, Slots, Words, torch_dtype};
+use crate::checkpoint::{Pretrained, Slot, Slots, Words};
 use crate::config::Gpt2Config;
+use crate::config::read::write;
 use crate::gpt2::{Gpt2, Gpt2Block};
 use crate::grouped::Projections;
 
@@ -17,8 +18,7 @@ impl Pretrained for Gpt2 {
     }
 
     fn to_config(&self) -> String {
-        let dtype = torch_dtype(self.words.weight.val().dtype());
-        self.config.clone().describing("GPT2LMHeadModel", dtype).to_json()
+        write(&self.config, "gpt2", "GPT2LMHeadModel", self.words.weight.val().dtype())
     }
 
     fn slots(&mut self) -> Slots<'_> {

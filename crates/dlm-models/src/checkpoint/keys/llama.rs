@@ -63,6 +63,7 @@ fn architecture(family: LlamaFamily) -> &'static str {
         LlamaFamily::Sdar => "SDARForCausalLM",
         LlamaFamily::SdarMoe => "SDARMoeForCausalLM",
         LlamaFamily::Llada => "LLaDAModelLM",
+        LlamaFamily::LladaMoe => "LLaDAMoEModelLM",
         LlamaFamily::Llada2 => "LLaDA2MoeModelLM",
     }
 }

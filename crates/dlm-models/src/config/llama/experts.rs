@@ -10,7 +10,7 @@ pub enum Router {
     /// Each expert by σ of its own score; groups first, with a bias for the picking alone. LLaDA2.
     #[default]
     Sigmoid,
-    /// All experts by one softmax. Qwen3.
+    /// All experts by one softmax. Qwen3, LLaDA-MoE.
     Softmax {
         /// Whether the weights of the picked ones are made to sum up to 1; `norm_topk_prob`.
         normalised: bool,

@@ -28,11 +28,15 @@ pub enum LlamaFamily {
     SdarMoe,
     /// Nie et al. 2025, arXiv:2502.09992; `llada`: OLMo's names.
     Llada,
+    /// Zhu et al. 2025, arXiv:2509.24389; `llada` too: Qwen3 with experts, of which a layer's weights need not sum
+    /// up to 1. Told from LLaDA by `num_experts`.
+    LladaMoe,
     /// Bie et al. 2025, arXiv:2512.15745; `llada2_moe`: experts, block-causal attention.
     Llada2,
 }
 
 impl LlamaFamily {
+    /// One for each `model_type`.
     const ALL: [Self; 10] = [
         Self::Llama,
         Self::Mistral,
@@ -57,21 +61,21 @@ impl LlamaFamily {
             Self::Dream => "Dream",
             Self::Sdar => "sdar",
             Self::SdarMoe => "sdar_moe",
-            Self::Llada => "llada",
+            Self::Llada | Self::LladaMoe => "llada",
             Self::Llada2 => "llada2_moe",
         }
     }
 
     /// Whether it is Qwen3 but for names and experts.
     pub(super) fn is_qwen3(self) -> bool {
-        matches!(self, Self::Qwen3 | Self::Qwen3Moe | Self::Sdar | Self::SdarMoe)
+        matches!(self, Self::Qwen3 | Self::Qwen3Moe | Self::Sdar | Self::SdarMoe | Self::LladaMoe)
     }
 
     /// The default experts, if the family has any.
     pub(super) fn experts(self, width: usize) -> Option<ExpertsConfig> {
         match self {
             Self::Llada2 => Some(ExpertsConfig::new(width)),
-            Self::Qwen3Moe | Self::SdarMoe => Some(ExpertsConfig::softmax()),
+            Self::Qwen3Moe | Self::SdarMoe | Self::LladaMoe => Some(ExpertsConfig::softmax()),
             _ => None,
         }
     }
@@ -86,13 +90,14 @@ impl LlamaFamily {
             Self::Llama => 2048,
             Self::Mistral => 131_072,
             Self::Llada => 1024,
+            Self::LladaMoe => 4096,
             Self::Llada2 => 16_384,
             _ => 32_768,
         }
     }
 
     pub(super) fn rms_norm_eps(self) -> f64 {
-        if matches!(self, Self::Llada | Self::Llada2) { 1e-5 } else { 1e-6 }
+        if matches!(self, Self::Llada | Self::LladaMoe | Self::Llada2) { 1e-5 } else { 1e-6 }
     }
 
     pub(super) fn attention_dropout(self) -> f64 {
@@ -130,8 +135,11 @@ impl LlamaFamily {
         // LLaDA2's file can say that there are none.
         let none = self == Self::Llada2 && experts.is_none();
         require(experts == usual || none, "experts", "as the family has them", "others")?;
+        let split = config.head_dim * config.num_attention_heads == config.hidden_size;
+        if self == Self::LladaMoe {
+            require(split, "hidden_size", "num_attention_heads times head_dim", config.hidden_size)?;
+        }
         if self == Self::Llada {
-            let split = config.head_dim * config.num_attention_heads == config.hidden_size;
             require(split, "d_model", "n_heads times the width of a head", config.hidden_size)?;
             let plain = config.rope_scaling == crate::rotary::Scaling::None;
             require(plain && config.partial_rotary_factor >= 1.0, "rope", "plain", "scaled or partial")?;

@@ -20,6 +20,7 @@ struct Raw {
     head_dim: Option<usize>,
     hidden_act: Option<String>,
     max_position_embeddings: Option<usize>,
+    original_max_position_embeddings: Option<usize>,
     rms_norm_eps: Option<f64>,
     rope_theta: Option<f64>,
     rope_scaling: Option<RawScaling>,
@@ -64,7 +65,7 @@ pub(super) fn read(
         sliding_window: window(family, fields)?,
         rms_norm_eps: raw.rms_norm_eps.unwrap_or(plain.rms_norm_eps),
         rope_theta: rope.rope_theta.or(raw.rope_theta).unwrap_or(plain.rope_theta),
-        rope_scaling: rope.read(longest)?,
+        rope_scaling: rope.read(longest, raw.original_max_position_embeddings)?,
         partial_rotary_factor: (rope.partial_rotary_factor.or(raw.partial_rotary_factor))
             .unwrap_or(plain.partial_rotary_factor),
         tie_word_embeddings: raw.tie_word_embeddings.unwrap_or(plain.tie_word_embeddings),
@@ -190,7 +191,10 @@ pub(super) fn fields(config: &LlamaConfig) -> Map<String, Value> {
         put(key, number.into());
     }
     put("hidden_act", config.hidden_act.hidden_act().into());
-    put("rope_scaling", scaling::write(config.rope_scaling));
+    put("rope_scaling", scaling::write(&config.rope_scaling));
+    if let Some(original) = scaling::original(&config.rope_scaling, config.max_position_embeddings) {
+        put("original_max_position_embeddings", original.into());
+    }
     put("tie_word_embeddings", config.tie_word_embeddings.into());
     all.extend(of_family(config));
     all

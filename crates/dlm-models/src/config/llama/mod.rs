@@ -3,11 +3,13 @@
 mod experts;
 mod family;
 mod hf;
+mod llada_moe;
 mod olmo;
 mod scaling;
 
 use serde_json::{Map, Value};
 
+use super::read::{require_positive, require_rates, require_sizes};
 use super::{Activation, ParamCounts, require};
 use crate::Error;
 use crate::rotary::Scaling;
@@ -127,6 +129,7 @@ impl LlamaConfig {
         let family: LlamaFamily =
             fields.get("model_type").and_then(Value::as_str).ok_or(Error::NoFamily)?.parse()?;
         let mut config = match family {
+            LlamaFamily::Llada if llada_moe::is_it(&fields) => llada_moe::read(&fields)?,
             LlamaFamily::Llada => olmo::read(text, &fields)?,
             _ => hf::read(family, text, &fields)?,
         };
@@ -149,6 +152,7 @@ impl LlamaConfig {
     fn fields(&self) -> Map<String, Value> {
         match self.family {
             LlamaFamily::Llada => olmo::fields(self),
+            LlamaFamily::LladaMoe => llada_moe::fields(self),
             _ => hf::fields(self),
         }
     }
@@ -163,7 +167,12 @@ impl LlamaConfig {
 
     /// Most tokens that a row may have, padding aside.
     pub fn max_len(&self) -> usize {
-        self.max_position_embeddings.min(self.sliding_window.unwrap_or(usize::MAX))
+        let longest = match self.rope_scaling {
+            // The others are stretched already.
+            Scaling::Dynamic { factor, original } => (factor * original as f64) as usize,
+            _ => self.max_position_embeddings,
+        };
+        longest.min(self.sliding_window.unwrap_or(usize::MAX))
     }
 
     /// How many elements of each head are turned.
@@ -181,7 +190,7 @@ impl LlamaConfig {
     /// # Errors
     /// [`Error::Config`] for the first field that is out of its range.
     pub fn validate(&self) -> Result<(), Error> {
-        for (field, size) in [
+        require_sizes(&[
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
             ("intermediate_size", self.intermediate_size),
@@ -189,9 +198,7 @@ impl LlamaConfig {
             ("num_key_value_heads", self.num_key_value_heads),
             ("head_dim", self.head_dim),
             ("max_position_embeddings", self.max_len()),
-        ] {
-            require(size > 0, field, "at least 1", size)?;
-        }
+        ])?;
         let (heads, groups) = (self.num_attention_heads, self.num_key_value_heads);
         require(
             heads.is_multiple_of(groups),
@@ -202,16 +209,13 @@ impl LlamaConfig {
         let turned = self.rotary_width();
         let even = turned.is_multiple_of(2) && (2..=self.head_dim).contains(&turned);
         require(even, "partial_rotary_factor", "an even part of head_dim", self.partial_rotary_factor)?;
-        for (field, value) in [
+        require_positive(&[
             ("rms_norm_eps", self.rms_norm_eps),
             ("rope_theta", self.rope_theta),
             ("initializer_range", self.initializer_range),
-        ] {
-            require(value > 0.0 && value.is_finite(), field, "a positive number", value)?;
-        }
-        let rate = self.attention_dropout;
-        require((0.0..1.0).contains(&rate), "attention_dropout", "in [0, 1)", rate)?;
-        scaling::validate(self.rope_scaling)?;
+        ])?;
+        require_rates(&[("attention_dropout", self.attention_dropout)])?;
+        scaling::validate(&self.rope_scaling, turned, self.max_position_embeddings)?;
         self.experts.as_ref().map_or(Ok(()), ExpertsConfig::validate)?;
         self.family.validate(self)
     }

@@ -50,10 +50,6 @@ pub(super) fn read(text: &str, fields: &Map<String, Value>) -> Result<LlamaConfi
 
 /// OLMo is many architectures; LLaDA is the one that is like Llama.
 fn refuse_variants(fields: &Map<String, Value>) -> Result<(), Error> {
-    // LLaDA-MoE has the same `model_type`, but neither the names nor the network.
-    if let Some(got) = fields.get("num_experts") {
-        return Err(Error::Unsupported { field: "num_experts", got: got.to_string() });
-    }
     // The value needed, and what upstream takes where nothing is said.
     let plain: [(&'static str, Value, Value); 13] = [
         ("block_type", json!("llama"), json!("sequential")),

@@ -27,7 +27,7 @@ fn trained_as<M: Pretrained>(config: &str, gradient_checkpointing: bool) -> Trai
     let vocabulary = Vocabulary::new(40, 0, 1, 2, 39).unwrap();
     let device = Device::default().autodiff();
     let model = M::from_config(config, &device).unwrap();
-    let model = init_seeded(|_| model, &device, 5).train();
+    let model = init_seeded(model, &device, 5).train();
     let rows: Vec<_> =
         (0..32).map(|i| Sequence::prompt_response(&[3 + i], &[4 + i, 5], &vocabulary)).collect();
     let batches = Batches::new(rows, vocabulary, BatchSize::Sequences(4), 1).unwrap();

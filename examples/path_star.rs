@@ -135,7 +135,7 @@ fn learn(
         options.rows
     );
     let model = config.init(&device)?;
-    let model = init_seeded(|_| model, &device, 1);
+    let model = init_seeded(model, &device, 1);
     let source = {
         let task = task.clone();
         move |index| task.batch(index)

@@ -131,7 +131,7 @@ fn quickstart(options: &Options, begin: Instant) -> Result<Trained, Box<dyn Erro
     println!("2. model     masked LM of {parameters} parameters from {PRETRAINED}: {report}");
     let training = device.clone().autodiff();
     let fresh = g2p::network(vocabulary.size).init(&training)?;
-    let fresh = init_seeded(|_| fresh, &training, SEED);
+    let fresh = init_seeded(fresh, &training, SEED);
 
     println!(
         "3. adapt     {steps} steps of {PARTS} x {BATCH_TOKENS} tokens with the RDM loss, from the masked LM ..."

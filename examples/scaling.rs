@@ -95,7 +95,7 @@ fn train(options: &Options, width: usize, vocabulary: Vocabulary) -> Result<Poin
     let size = config.param_counts().layers;
     println!("width {width}: {} parameters, {size} of them in layers", config.param_counts().total());
     let model = config.init(&device)?;
-    let model = init_seeded(|_| model, &device, 1);
+    let model = init_seeded(model, &device, 1);
     let batches = |split| -> Result<Batches, Box<dyn Error>> {
         let rows = g2p::task(&g2p::pairs(split)?, &vocabulary);
         Ok(Batches::new(rows, vocabulary, BatchSize::Tokens(options.tokens), 1)?)

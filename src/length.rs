@@ -3,19 +3,22 @@
 //! # Source
 //! Ye et al. 2023, arXiv:2308.12219: trained after the adaptation, on prompts alone.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
 
 use crate::core::{Batch, CounterRng, Denoiser, DenoiserInput, Sequence, TokenId, Vocabulary};
 use crate::models::{Encoder, LengthHead, LengthHeadConfig, length_class, length_loss, top_lengths};
 use crate::pipeline::Error;
-use crate::train::{self, BatchSize, Batches, Objective, TrainConfig, Trainer, init_seeded};
+use crate::train::{
+    self, BatchSize, BatchSource, Batches, Objective, TrainConfig, Trainer, fingerprint, init_seeded,
+};
 
 /// A trainer of the head that predicts the length of the answer to each prompt; the caller runs it. The
 /// backbone does not change.
 ///
 /// `examples` are prompts without special tokens, each with the number of tokens of its answer, EOS not
-/// counted. The head sees BOS and the prompt. A checkpoint knows the prompts, but neither the answers'
-/// lengths nor the backbone: resume with the same.
+/// counted. The head sees BOS and the prompt. A checkpoint of other prompts, lengths or another backbone is
+/// refused.
 ///
 /// # Errors
 /// [`Error::Models`] for sizes that a head cannot have; [`Error::Train`] without an example, and as
@@ -53,9 +56,11 @@ pub fn length_trainer<'a>(
     let backbone = backbone.valid();
     let device = backbone.device().autodiff();
     let head = config.init(&device)?;
-    let head = init_seeded(|_| head, &device, run.seed);
+    let head = init_seeded(head, &device, run.seed);
     let prompts = examples.iter().map(|(prompt, _)| question(prompt, vocabulary)).collect();
-    let batches = Batches::new(prompts, *vocabulary, size, run.seed)?;
+    let prompts = Batches::new(prompts, *vocabulary, size, run.seed)?;
+    let lengths = fingerprint(examples.iter().map(|(_, length)| *length as u64));
+    let questions = Questions { prompts, about: [lengths, content(&backbone)] };
     let objective = move |head: &LengthHead, batch: &Batch, _: &CounterRng| {
         backbone.check(&input(batch))?;
         let features = backbone.hidden(&input(batch));
@@ -66,7 +71,38 @@ pub fn length_trainer<'a>(
         let targets: Vec<usize> = words.map(|words| length_class(words + 1, classes)).collect();
         Ok(length_loss(logits, &targets))
     };
-    Ok(Trainer::new(head, objective, batches, run)?)
+    Ok(Trainer::new(head, objective, questions, run)?)
+}
+
+/// Prompts, and what their answers and the backbone are known by.
+struct Questions {
+    prompts: Batches,
+    about: [u64; 2],
+}
+
+impl BatchSource for Questions {
+    fn batch(&mut self, index: u64) -> Result<Batch, train::Error> {
+        self.prompts.batch(index)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        fingerprint([self.prompts.fingerprint()].into_iter().chain(self.about))
+    }
+}
+
+/// A hash of all parameters.
+fn content<M: Module>(module: &M) -> u64 {
+    struct Content(u64);
+    impl ModuleVisitor for Content {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let values = param.base().into_data();
+            let bits = values.iter::<f32>().map(|value| u64::from(value.to_bits()));
+            self.0 = fingerprint([self.0].into_iter().chain(bits));
+        }
+    }
+    let mut content = Content(0);
+    module.visit(&mut content);
+    content.0
 }
 
 /// The `beam` likeliest answer lengths of each prompt, likeliest first, none longer than fits the

@@ -107,6 +107,21 @@ impl Text {
         &self.vocabulary
     }
 
+    /// The vocabulary of the tokenizer's own ids: the same, unless the network's was trimmed.
+    pub(crate) fn full_vocabulary(&self) -> Result<Vocabulary, Error> {
+        let Some(map) = &self.map else { return Ok(self.vocabulary) };
+        let highest = self.tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
+        let [bos, pad, eos, mask] =
+            [self.vocabulary.bos, self.vocabulary.pad, self.vocabulary.eos, self.vocabulary.mask]
+                .map(|id| map.kept()[id as usize]);
+        Ok(Vocabulary::new(highest as usize + 1, bos, pad, eos, mask).map_err(models::Error::from)?)
+    }
+
+    /// What tells the tokenizer from any other: its own JSON.
+    pub(crate) fn name(&self) -> Result<String, Error> {
+        self.tokenizer.to_string(false).map_err(|error| Error::Tokenizer { reason: error.to_string() })
+    }
+
     /// Which words were kept, if the vocabulary was trimmed.
     pub fn map(&self) -> Option<&IdMap> {
         self.map.as_ref()

@@ -23,7 +23,7 @@ type Trained = (Vec<f64>, Vec<f32>, Vec<f32>);
 fn trained(dropout: f64, gradient_checkpointing: bool) -> Trained {
     let config = EncoderConfig::new(40, 16, 3, 4).with_dropout(dropout);
     let device = Device::default().autodiff();
-    trained_from(init_seeded(|device| config.init(device).unwrap(), &device, 5), gradient_checkpointing)
+    trained_from(init_seeded(config.init(&device).unwrap(), &device, 5), gradient_checkpointing)
 }
 
 fn trained_from<M>(model: M, gradient_checkpointing: bool) -> Trained

@@ -31,7 +31,7 @@ fn curve(others: Vec<Device>) -> Vec<f64> {
     let device = Device::flex().autodiff();
     let config = EncoderConfig::new(40, 16, 2, 4).with_dropout(0.0);
     let model: Encoder = config.init(&device).expect("sizes are valid");
-    let model = init_seeded(|_| model, &device, 5).train();
+    let model = init_seeded(model, &device, 5).train();
     let rows: Vec<_> =
         (0..32).map(|i| Sequence::prompt_response(&[3 + i], &[4 + i, 5], &vocabulary)).collect();
     let batches = Batches::new(rows, vocabulary, BatchSize::Sequences(4), 1).expect("rows");

@@ -67,10 +67,11 @@ impl Answerer<'_> {
 pub(super) struct LengthTable(BTreeMap<usize, usize>);
 
 impl LengthTable {
-    pub(super) fn new<'a>(examples: impl Iterator<Item = &'a Example>) -> Self {
+    /// Of pairs of them: tokens of a prompt, tokens of its answer.
+    pub(super) fn new(pairs: impl Iterator<Item = (usize, usize)>) -> Self {
         let mut counts: BTreeMap<usize, BTreeMap<usize, usize>> = BTreeMap::new();
-        for Example { prompt, response } in examples {
-            *counts.entry(prompt.len()).or_default().entry(response.len()).or_default() += 1;
+        for (prompt, response) in pairs {
+            *counts.entry(prompt).or_default().entry(response).or_default() += 1;
         }
         let most = |counts: BTreeMap<usize, usize>| {
             // Of equally frequent ones the shortest.
@@ -107,12 +108,11 @@ mod tests {
 
     #[test]
     fn the_most_frequent_length_of_the_nearest_prompt_is_taken() {
-        let examples = [(2, 3), (2, 3), (2, 4), (6, 9), (6, 7)].map(|(p, r)| example(p, r));
-        let table = LengthTable::new(examples.iter());
+        let table = LengthTable::new([(2, 3), (2, 3), (2, 4), (6, 9), (6, 7)].into_iter());
         assert_eq!([0, 2, 4, 5, 6, 99].map(|prompt| table.at(prompt)), [3, 3, 3, 7, 7, 7]);
         let asked = [example(6, 1)];
         assert_eq!(table.lengths(LengthChoice::Frequent, &asked, 12), [[4]]);
         assert_eq!(table.lengths(LengthChoice::Reference, &asked, 12), [[1]]);
-        assert_eq!(LengthTable::new([].iter()).at(3), 1);
+        assert_eq!(LengthTable::new([].into_iter()).at(3), 1);
     }
 }

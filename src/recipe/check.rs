@@ -90,8 +90,11 @@ impl Recipe {
         require(batch.sequences != Some(0), "batch.sequences", "at least 1", 0)?;
         require(batch.tokens != Some(0), "batch.tokens", "at least 1", 0)?;
         require(batch.accumulation > 0, "batch.accumulation", "at least 1", 0)?;
-        let mixture = self.is_mixture() && batch.sequences.is_none();
-        require(!mixture, "batch.sequences", "given for a mixture, files with weights", "nothing")
+        let Some(pack) = batch.pack else { return Ok(()) };
+        require(pack >= 3, "batch.pack", "at least 3", pack)?;
+        require(!self.is_mixture(), "batch.pack", "left out for a mixture, files with weights", pack)?;
+        let packs = matches!(self.stage, Stage::Mlm | Stage::Diffusion | Stage::Autoregressive);
+        require(packs, "batch.pack", "left out in the stages ar-to-diffusion and length", pack)
     }
 
     fn check_train(&self) -> Result<(), Error> {

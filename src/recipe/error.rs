@@ -62,6 +62,22 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// The run's folder holds a run of another recipe, from which this one cannot go on.
+    #[error(
+        "the run in {} has {field} = {before}, this recipe {now}: set {field} = {before} to go on with it, or choose another \
+         folder",
+        out.display()
+    )]
+    OtherRun {
+        /// The run's folder.
+        out: PathBuf,
+        /// The first field that differs, with its section.
+        field: String,
+        /// What the run was begun with.
+        before: String,
+        /// What it is now.
+        now: String,
+    },
     /// A folder or a tokenizer cannot be used.
     #[error(transparent)]
     Models(#[from] dlm_models::Error),

@@ -17,6 +17,9 @@ use crate::train::{MetricsFile, Summary};
 /// The burn that this crate is built with; a test compares it with the manifest.
 const BURN: &str = "0.22.1";
 
+/// The recipe with all fields, in the run's folder.
+const RECIPE: &str = "recipe.toml";
+
 /// `run.json`: with what, where and when.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunRecord {
@@ -31,10 +34,48 @@ pub(super) struct RunRecord {
     finished: Option<u64>,
 }
 
+/// Fails if the run in the folder was begun by a recipe with other numbers. Its data are known to the checkpoint,
+/// and how often it is looked at changes nothing.
+pub(super) fn same_run(recipe: &Recipe) -> Result<(), Error> {
+    // A file that is gone or of an older version tells nothing.
+    let Ok(before) = Recipe::read(recipe.out.join(RECIPE)) else { return Ok(()) };
+    let numbers = |recipe: &Recipe| {
+        let resolved = recipe.resolved();
+        let mut train = resolved.train;
+        (train.steps, train.log_every) = (1, 1);
+        let sections = [
+            ("stage", toml::Value::try_from(resolved.stage)),
+            ("train", toml::Value::try_from(train)),
+            ("mlm", toml::Value::try_from(resolved.mlm)),
+            ("diffusion", toml::Value::try_from(resolved.diffusion)),
+        ];
+        // Structs of numbers and texts cannot fail to serialise.
+        let whole = sections.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.ok()?)));
+        toml::Value::Table(whole.collect())
+    };
+    match difference("", &numbers(&before), &numbers(recipe)) {
+        None => Ok(()),
+        Some((field, before, now)) => Err(Error::OtherRun { out: recipe.out.clone(), field, before, now }),
+    }
+}
+
+/// The first field that two tables do not have alike, and its values.
+fn difference(field: &str, before: &toml::Value, now: &toml::Value) -> Option<(String, String, String)> {
+    let (toml::Value::Table(old), toml::Value::Table(new)) = (before, now) else {
+        return (before != now).then(|| (field.to_owned(), before.to_string(), now.to_string()));
+    };
+    let mut keys = old.keys().chain(new.keys());
+    keys.find_map(|key| {
+        let field = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
+        let nothing = toml::Value::String("nothing".to_owned());
+        difference(&field, old.get(key).unwrap_or(&nothing), new.get(key).unwrap_or(&nothing))
+    })
+}
+
 /// Makes the folder and says what will be run.
 pub(super) fn begin(recipe: &Recipe, device: &Device) -> Result<(), Error> {
     fs::create_dir_all(&recipe.out).map_err(Error::io("create", &recipe.out))?;
-    replace(&recipe.out.join("recipe.toml"), recipe.to_toml().as_bytes())?;
+    replace(&recipe.out.join(RECIPE), recipe.resolved().to_toml().as_bytes())?;
     let path = recipe.out.join("run.json");
     let before: Option<RunRecord> =
         fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());

@@ -1,20 +1,34 @@
 //! All that a run needs and no network yet: tokens, words, sizes.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::choices::{MissingChoice, Stage};
-use super::source::FileRecords;
-use super::{Error, NoiseChoice, Recipe};
+use super::rows::Seen;
+use super::source::{Share, evenly, files};
+use super::{Error, FileSection, NoiseChoice, Recipe};
 use crate::core::{Sequence, TokenId, Vocabulary};
-use crate::models::{Checkpoint, EncoderConfig, Missing};
+use crate::models::{Checkpoint, EncoderConfig, IdMap, Missing};
 use crate::text::{self, Text};
-use crate::train::data::{Example, Limit, Mixture, Record, Source, sequences, tokenise};
-use crate::train::{BatchSize, BatchSource, Batches, Foreign};
+use crate::train::data::{
+    self, Example, Limit, Loaded, Mixture, Packed, Packing, Record, Rows, Skipped, Source, Taken,
+    TokenMixture, cached, in_memory,
+};
+use crate::train::{self, BatchSize, BatchSource, Batches, Foreign};
 
-/// Records as text, as tokens, and as rows of batches.
+type Shared = Arc<dyn Rows + Send + Sync>;
+
+/// Rows that are drawn from together.
 pub(super) struct Part {
-    pub(super) name: String,
-    pub(super) weight: f64,
+    name: String,
+    weight: f64,
+    pub(super) rows: Seen,
+}
+
+/// What a validation looks at: records as text, as tokens, and as rows of batches.
+#[derive(Default)]
+pub(super) struct Valid {
     pub(super) records: Vec<Record>,
     pub(super) examples: Vec<Example>,
     pub(super) rows: Vec<Sequence>,
@@ -25,32 +39,133 @@ pub(super) struct Material {
     pub(super) text: Text,
     pub(super) config: EncoderConfig,
     pub(super) parts: Vec<Part>,
-    pub(super) valid: Part,
-    /// Broken records that were left out.
-    pub(super) skipped: usize,
-    /// Examples that were left out for their length.
-    pub(super) dropped: usize,
+    pub(super) valid: Valid,
+    /// Of the stage `length`, prompts and lengths of answers.
+    pub(super) questions: Vec<(Vec<TokenId>, usize)>,
+    /// What became of all records.
+    pub(super) taken: Taken,
+    /// Whether rows stay on disk.
+    on_disk: bool,
 }
 
 impl Recipe {
     /// Reads and tokenises everything.
     pub(super) fn material(&self) -> Result<Material, Error> {
         let (text, mut config) = self.text_and_config()?;
-        let (mut parts, mut valid, skipped) = self.parts()?;
-        let full = |part: &mut Part| -> Result<(), Error> {
-            let encode = |words: &str| -> Result<Vec<TokenId>, Foreign> { text.encode_full(words) };
-            part.examples = tokenise(&part.records, encode)?;
-            Ok(())
-        };
-        parts.iter_mut().chain([&mut valid]).try_for_each(full)?;
-        let text = if self.model.trim { text.trimmed(words(&parts))? } else { text };
-        config.vocab_size = text.vocabulary().size;
         let limit = self.limit(&config)?;
-        let mut dropped = 0;
-        for part in parts.iter_mut().chain([&mut valid]) {
-            dropped += part.fit(self, &text, limit)?;
+        let full = data::Recipe {
+            tokeniser: self.data.cache.is_some().then(|| text.name()).transpose()?.unwrap_or_default(),
+            vocabulary: text.full_vocabulary()?,
+            limit: if self.batch.pack.is_some() && self.data.limit.is_none() {
+                // What is longer than a row goes on in another.
+                Limit { tokens: usize::MAX, ..limit }
+            } else {
+                limit
+            },
+            threads: self.threads(),
+        };
+        let mut taken = Taken::default();
+        let mut made = Vec::new();
+        for (name, weight, sections) in self.sources() {
+            made.push((name, weight, self.rows(sections, &text, &full, &mut taken)?));
         }
-        Ok(Material { text, config, parts, valid, skipped, dropped })
+        let text =
+            if self.model.trim { text.trimmed(words(made.iter().map(|part| &part.2))?)? } else { text };
+        config.vocab_size = text.vocabulary().size;
+        let how = data::Recipe { limit, threads: 1, ..full };
+        let valid = self.valid(&text, &how, &mut taken)?;
+        let map = text.map().cloned().map(Arc::new);
+        let seen = |(name, weight, rows)| Part { name, weight, rows: self.seen(rows, map.clone(), &text) };
+        let mut parts: Vec<Part> = made.into_iter().map(seen).collect();
+        let questions =
+            if self.stage == Stage::Length { self.questions(&mut parts, &text)? } else { Vec::new() };
+        let on_disk = self.data.cache.is_some() && self.stage != Stage::Length;
+        Ok(Material { text, config, parts, valid, questions, taken, on_disk })
+    }
+
+    /// Prompts and lengths of answers; what is left of the rows is the prompts.
+    fn questions(&self, parts: &mut [Part], text: &Text) -> Result<Vec<(Vec<TokenId>, usize)>, Error> {
+        let mut questions = Vec::new();
+        for part in parts {
+            let examples = (0..part.rows.len()).map(|row| part.rows.example(row));
+            let examples = examples.collect::<Result<Vec<_>, _>>()?;
+            let rows = examples.iter().map(|example| question(example, text.vocabulary()));
+            part.rows = self.seen(Arc::new(rows.collect::<Vec<_>>()), None, text);
+            questions.extend(examples.into_iter().map(|example| (example.prompt, example.response.len())));
+        }
+        Ok(questions)
+    }
+
+    /// Files that are drawn from together: each of a mixture by itself, else all.
+    fn sources(&self) -> Vec<(String, f64, &[FileSection])> {
+        let files = &self.data.files;
+        if !self.is_mixture() {
+            return vec![("all files".to_owned(), 1.0, files)];
+        }
+        let source = |file| (FileSection::name(file), file.weight.unwrap_or(1.0), std::slice::from_ref(file));
+        files.iter().map(source).collect()
+    }
+
+    /// The rows of some files, in the tokenizer's ids, but for those that are held out.
+    fn rows(
+        &self,
+        sections: &[FileSection],
+        text: &Text,
+        how: &data::Recipe,
+        taken: &mut Taken,
+    ) -> Result<Shared, Error> {
+        let files = &files(sections, self.data.on_broken)?;
+        let corpus = Share { files, part: self.data.held_out, held_out: false };
+        let encode = |words: &str| -> Result<Vec<TokenId>, Foreign> { text.encode_full(words) };
+        let (rows, of): (Shared, Taken) = if let Some(folder) = &self.data.cache {
+            let cached = cached(folder, &corpus, how, encode, |_| {})?;
+            (Arc::new(cached.store), cached.taken)
+        } else {
+            let (rows, taken) = in_memory(&corpus, how, encode)?;
+            (Arc::new(rows), taken)
+        };
+        taken.join(of);
+        Ok(rows)
+    }
+
+    /// Rows with the flags of the stage.
+    fn seen(&self, rows: Shared, map: Option<Arc<IdMap>>, text: &Text) -> Seen {
+        let all = self.noise() == NoiseChoice::All && self.stage != Stage::Length;
+        Seen::new(rows, map, *text.vocabulary(), all)
+    }
+
+    /// The records to validate on, in the network's ids.
+    fn valid(&self, text: &Text, how: &data::Recipe, taken: &mut Taken) -> Result<Valid, Error> {
+        let (most, on_broken) = (self.validate.examples, self.data.on_broken);
+        let mut loaded = Loaded { records: Vec::new(), skipped: Skipped::default() };
+        if let Some(file) = &self.data.valid {
+            loaded = evenly(&files([file], on_broken)?, most)?;
+            let complaints = loaded.skipped.first.iter().map(ToString::to_string).collect();
+            taken.join(Taken { skipped: loaded.skipped.count, complaints, ..Taken::default() });
+        } else if self.data.held_out > 0.0 {
+            // Broken ones were counted with the others.
+            let files = &files(&self.data.files, on_broken)?;
+            loaded = evenly(&Share { files, part: self.data.held_out, held_out: true }, most)?;
+        }
+        let encode = |words: &str| -> Result<Vec<TokenId>, Foreign> { text.encode_full(words) };
+        let map = text.map().cloned().map(Arc::new);
+        let mut valid = Valid::default();
+        for record in loaded.records {
+            // One by one, to know which are left out.
+            let (rows, of) = in_memory(std::slice::from_ref(&record), how, encode)?;
+            taken.dropped += of.dropped;
+            if of.rows == 1 {
+                let seen = self.seen(Arc::new(rows), map.clone(), text);
+                let example = seen.example(0)?;
+                valid.rows.push(match self.stage {
+                    Stage::Length => question(&example, text.vocabulary()),
+                    _ => seen.row(0)?,
+                });
+                valid.examples.push(example);
+                valid.records.push(record);
+            }
+        }
+        Ok(valid)
     }
 
     /// The folder that the run starts from, if it does.
@@ -87,31 +202,6 @@ impl Recipe {
         Ok((Text::open(path, Some(config.vocab_size), map)?, config))
     }
 
-    /// Training and validation records, untokenised, and how many were broken.
-    fn parts(&self) -> Result<(Vec<Part>, Part, usize), Error> {
-        let on_broken = self.data.on_broken;
-        let (mut parts, mut held) = (Vec::new(), Vec::new());
-        let mut skipped = 0;
-        for file in &self.data.files {
-            let FileRecords { records, skipped: broken } = file.records(on_broken)?;
-            skipped += broken;
-            let (kept, out) = hold_out(records, self.data.held_out);
-            held.extend(out);
-            parts.push(Part::new(file.name(), file.weight.unwrap_or(1.0), kept));
-        }
-        if !self.is_mixture() {
-            let records = parts.drain(..).flat_map(|part| part.records).collect();
-            parts.push(Part::new("all files".to_owned(), 1.0, records));
-        }
-        if let Some(file) = &self.data.valid {
-            let loaded = file.records(on_broken)?;
-            skipped += loaded.skipped;
-            held = loaded.records;
-        }
-        let valid = evenly(held, self.validate.examples);
-        Ok((parts, Part::new("validation".to_owned(), 1.0, valid), skipped))
-    }
-
     fn limit(&self, config: &EncoderConfig) -> Result<Limit, Error> {
         let most = config.max_len();
         let tokens = self.data.limit.unwrap_or(most);
@@ -119,53 +209,13 @@ impl Recipe {
             let expected = format!("at most {most}, what the network has positions for");
             return Err(Error::OutOfRange { field: "data.limit", expected, got: tokens.to_string() });
         }
+        let pack = self.batch.pack.unwrap_or(3);
+        if pack > most {
+            let expected = format!("at most {most}, what the network has positions for");
+            return Err(Error::OutOfRange { field: "batch.pack", expected, got: pack.to_string() });
+        }
         Ok(Limit { tokens, cut: self.cut() })
     }
-}
-
-impl Part {
-    fn new(name: String, weight: f64, records: Vec<Record>) -> Self {
-        Self { name, weight, records, examples: Vec::new(), rows: Vec::new() }
-    }
-
-    /// Puts examples into the network's words and the limit, and makes rows of them. Returns how many were
-    /// left out.
-    fn fit(&mut self, recipe: &Recipe, text: &Text, limit: Limit) -> Result<usize, Error> {
-        let vocabulary = text.vocabulary();
-        let (records, examples) = (std::mem::take(&mut self.records), std::mem::take(&mut self.examples));
-        let before = records.len();
-        for (index, (record, full)) in records.into_iter().zip(examples).enumerate() {
-            let example = Example { prompt: text.trim(full.prompt), response: text.trim(full.response) };
-            let fitted =
-                sequences(&[example], vocabulary, limit).map_err(|error| of_example(index, error))?;
-            let Some(row) = fitted.into_iter().next() else { continue };
-            let example = as_example(&row, vocabulary);
-            self.rows.push(match (recipe.stage, recipe.noise()) {
-                (Stage::Length, _) => question(&example, vocabulary),
-                (_, NoiseChoice::All) => all_maskable(&row, vocabulary)?,
-                (_, NoiseChoice::Response) => row,
-            });
-            self.examples.push(example);
-            self.records.push(record);
-        }
-        Ok(before - self.records.len())
-    }
-}
-
-/// An error about the only example, named by its place.
-fn of_example(index: usize, error: crate::train::Error) -> crate::train::Error {
-    match error {
-        crate::train::Error::TooLong { limit, got, .. } => crate::train::Error::TooLong { index, limit, got },
-        other => other,
-    }
-}
-
-/// What is left of an example in a row of prompt and response.
-fn as_example(row: &Sequence, vocabulary: &Vocabulary) -> Example {
-    let start = row.maskable().iter().position(|&maskable| maskable).unwrap_or(row.len());
-    let response = &row.ids()[start..];
-    let response = response.strip_suffix(&[vocabulary.eos]).unwrap_or(response);
-    Example { prompt: row.ids()[1..start].to_vec(), response: response.to_vec() }
 }
 
 /// What a length head sees.
@@ -173,108 +223,145 @@ fn question(example: &Example, vocabulary: &Vocabulary) -> Sequence {
     Sequence::whole([&[vocabulary.bos], example.prompt.as_slice()].concat())
 }
 
+/// All words of some rows.
+fn words<'a>(parts: impl Iterator<Item = &'a Shared>) -> Result<BTreeSet<TokenId>, Error> {
+    let mut words = BTreeSet::new();
+    for rows in parts {
+        for row in 0..rows.len() {
+            words.extend(rows.row(row)?.ids());
+        }
+    }
+    Ok(words)
+}
+
 impl Material {
-    /// How many bytes texts, tokens and rows take, the rows twice: here and in the batches.
+    /// Training rows.
+    pub(super) fn records(&self) -> usize {
+        self.parts.iter().map(|part| part.rows.len()).sum()
+    }
+
+    /// Tokens of each training row.
+    pub(super) fn row_lens(&self) -> impl Iterator<Item = usize> + '_ {
+        self.parts.iter().flat_map(|part| (0..part.rows.len()).map(|row| part.rows.row_len(row)))
+    }
+
+    /// How many bytes training data take in memory: rows, unless they stay on disk, and their order.
     pub(super) fn bytes(&self) -> u64 {
-        let row = |row: &Sequence| 2 * (size_of::<Sequence>() + row.len() * (size_of::<TokenId>() + 1));
-        let part = |part: &Part| {
-            let texts: usize = part.records.iter().map(|r| r.prompt.len() + r.response.len()).sum();
-            let tokens: usize = part.examples.iter().map(|e| e.prompt.len() + e.response.len()).sum();
-            let each = size_of::<Record>() + size_of::<Example>();
-            let rows: usize = part.rows.iter().map(row).sum();
-            texts + tokens * size_of::<TokenId>() + part.records.len() * each + rows
-        };
-        self.parts.iter().chain([&self.valid]).map(part).sum::<usize>() as u64
+        // Where a row begins, its place in an epoch, and a number to shuffle it by.
+        const ORDER: usize = 8 + 8 + 16;
+        let rows = self.records();
+        let tokens: usize = self.row_lens().sum();
+        let held = rows * size_of::<Sequence>() + tokens * (size_of::<TokenId>() + 1);
+        (rows * ORDER + if self.on_disk { 0 } else { held }) as u64
     }
 
     /// The training data in batches.
-    pub(super) fn batches(&self, size: BatchSize, seed: u64) -> Result<Data, Error> {
-        let vocabulary = *self.text.vocabulary();
-        if let ([_, _, ..], BatchSize::Sequences(rows)) = (self.parts.as_slice(), size) {
+    pub(super) fn batches(&self, recipe: &Recipe) -> Result<Data, Error> {
+        let (vocabulary, seed, size) = (*self.text.vocabulary(), recipe.train.seed, recipe.batch_size());
+        let (Some(part), false) = (self.parts.first(), recipe.is_mixture()) else {
             let source = |part: &Part| Source {
                 name: part.name.clone(),
                 weight: part.weight,
                 rows: part.rows.clone(),
             };
             let sources = self.parts.iter().map(source).collect();
-            return Ok(Data::Mixture(Box::new(Mixture::new(sources, vocabulary, rows, seed)?)));
-        }
-        let rows = self.parts.iter().flat_map(|part| part.rows.iter().cloned()).collect();
-        Ok(Data::Batches(Batches::new(rows, vocabulary, size, seed)?))
+            return Ok(match size {
+                BatchSize::Sequences(rows) => {
+                    Data::Mixture(Box::new(Mixture::over(sources, vocabulary, rows, seed)?))
+                }
+                BatchSize::Tokens(tokens) => {
+                    let mixture = Mixture::over(sources, vocabulary, 1, seed)?;
+                    Data::TokenMixture(Box::new(mixture.by_tokens(tokens)?))
+                }
+            });
+        };
+        let rows = part.rows.clone();
+        let Some(len) = recipe.batch.pack else {
+            return Ok(Data::Batches(Batches::over(rows, vocabulary, size, seed)?));
+        };
+        let of_batch = match size {
+            BatchSize::Sequences(rows) => rows,
+            BatchSize::Tokens(tokens) => (tokens / len).max(1),
+        };
+        Ok(Data::Packed(Packed::over(rows, vocabulary, Packing { len, rows: of_batch }, seed)?))
     }
 }
 
 /// Where a recipe's batches come from.
 #[derive(Clone)]
 pub(super) enum Data {
-    Batches(Batches),
-    Mixture(Box<Mixture>),
+    Batches(Batches<Seen>),
+    Packed(Packed<Seen>),
+    Mixture(Box<Mixture<Seen>>),
+    TokenMixture(Box<TokenMixture<Seen>>),
+}
+
+impl Data {
+    fn source(&self) -> &dyn BatchSource {
+        match self {
+            Self::Batches(batches) => batches,
+            Self::Packed(batches) => batches,
+            Self::Mixture(batches) => &**batches,
+            Self::TokenMixture(batches) => &**batches,
+        }
+    }
 }
 
 impl BatchSource for Data {
-    fn batch(&mut self, index: u64) -> Result<crate::core::Batch, crate::train::Error> {
+    fn batch(&mut self, index: u64) -> Result<crate::core::Batch, train::Error> {
         match self {
             Self::Batches(batches) => batches.batch(index),
-            Self::Mixture(mixture) => mixture.batch(index),
+            Self::Packed(batches) => batches.batch(index),
+            Self::Mixture(batches) => batches.batch(index),
+            Self::TokenMixture(batches) => batches.batch(index),
         }
     }
 
     fn fingerprint(&self) -> u64 {
-        match self {
-            Self::Batches(batches) => batches.fingerprint(),
-            Self::Mixture(mixture) => mixture.fingerprint(),
-        }
+        self.source().fingerprint()
     }
-}
-
-/// All words of the training data, in full ids.
-fn words(parts: &[Part]) -> impl Iterator<Item = TokenId> + '_ {
-    let examples = parts.iter().flat_map(|part| &part.examples);
-    examples.flat_map(|example| example.prompt.iter().chain(&example.response).copied())
-}
-
-/// The same row with every token maskable that is not special.
-fn all_maskable(row: &Sequence, vocabulary: &Vocabulary) -> Result<Sequence, Error> {
-    let maskable = row.ids().iter().map(|&id| !vocabulary.is_special(id)).collect();
-    Ok(Sequence::new(row.ids().to_vec(), maskable)?)
-}
-
-/// Splits off a share of the records, evenly spaced.
-fn hold_out(records: Vec<Record>, share: f64) -> (Vec<Record>, Vec<Record>) {
-    let (mut kept, mut held) = (Vec::new(), Vec::new());
-    for (index, record) in records.into_iter().enumerate() {
-        let before = (index as f64 * share).floor();
-        let out = ((index + 1) as f64 * share).floor() > before;
-        if out { held.push(record) } else { kept.push(record) }
-    }
-    (kept, held)
-}
-
-/// At most `most` of the records, evenly spaced; 0 for all.
-fn evenly(records: Vec<Record>, most: usize) -> Vec<Record> {
-    let every = records.len().checked_div(most).unwrap_or(1).max(1);
-    let most = if most == 0 { records.len() } else { most };
-    records.into_iter().step_by(every).take(most).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn records(n: usize) -> Vec<Record> {
-        (0..n).map(|i| Record { prompt: i.to_string(), response: String::new() }).collect()
-    }
-
     #[test]
-    fn a_held_out_share_is_evenly_spaced_and_disjoint() {
-        let (kept, held) = hold_out(records(20), 0.25);
-        let names =
-            |records: &[Record]| records.iter().map(|record| record.prompt.clone()).collect::<Vec<_>>();
-        assert_eq!(names(&held), ["3", "7", "11", "15", "19"]);
-        assert_eq!(kept.len(), 15);
-        assert!(names(&kept).iter().all(|name| !names(&held).contains(name)));
-        assert_eq!(names(&evenly(records(10), 4)), ["0", "2", "4", "6"]);
-        assert_eq!(evenly(records(10), 0).len(), 10);
-        assert_eq!(evenly(records(3), 9).len(), 3);
+    fn documents_of_a_packed_row_are_whole_and_apart() {
+        let recipe = Recipe::parse(
+            r#"
+            stage = "mlm"
+            out = "o"
+            [model]
+            folder = "assets/g2p-mlm"
+            [batch]
+            pack = 64
+            sequences = 8
+            [[data.files]]
+            path = "assets/cmudict/valid.tsv"
+            "#,
+        )
+        .unwrap();
+        let material = recipe.material().unwrap();
+        let vocabulary = *material.text.vocabulary();
+        let batch = material.batches(&recipe).unwrap().batch(0).unwrap();
+        let (documents, len) = (batch.documents().unwrap(), batch.len());
+        assert_eq!((batch.rows(), len), (8, 64));
+        let mut tokens = 0;
+        for row in 0..batch.rows() {
+            let span = row * len..(row + 1) * len;
+            let filled = batch.pad()[span.clone()].iter().filter(|&&pad| !pad).count();
+            let (ids, documents) = (&batch.ids()[span.clone()][..filled], &documents[span][..filled]);
+            for document in documents.chunk_by(|a, b| a == b).scan(0, |start, document| {
+                *start += document.len();
+                Some(*start - document.len()..*start)
+            }) {
+                let ids = &ids[document];
+                assert_eq!((ids[0], ids[ids.len() - 1]), (vocabulary.bos, vocabulary.eos));
+                assert_eq!(ids.iter().filter(|&&id| id == vocabulary.bos).count(), 1);
+            }
+            tokens += filled;
+        }
+        assert!(tokens > 8 * 60, "{tokens} of 512 positions are filled");
     }
 }

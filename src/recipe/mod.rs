@@ -28,6 +28,7 @@ mod memory;
 mod objective;
 mod plan;
 mod plots;
+mod rows;
 mod run;
 mod sections;
 mod settings;
@@ -52,7 +53,6 @@ pub use sections::{
     BatchSection, CheckpointSection, DataSection, DiffusionSection, FileSection, LengthSection, MlmSection,
     ModelSection, NewModel, TrainSection, ValidateSection,
 };
-pub use source::FileRecords;
 
 /// A training run as data.
 ///

@@ -21,8 +21,7 @@ impl Recipe {
         if self.stage != Stage::ArToDiffusion {
             return self.held_out(vocabulary);
         }
-        let steps = self.diffusion.anneal_steps.unwrap_or(self.train.steps.div_ceil(2));
-        let batches = steps * self.batch.accumulation as u64;
+        let batches = self.lengths().anneal * self.batch.accumulation as u64;
         let diffusion = self.diffusion(vocabulary.mask)?;
         Ok(match self.diffusion.chunk {
             0 => boxed(Shift(Anneal::new(diffusion, batches)?)),

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use super::choices::Stage;
 use super::material::{Data, Material};
 use super::memory::Sizes;
-use super::{Error, MemoryEstimate, Recipe};
+use super::{Error, MemoryEstimate, Recipe, folder};
 use crate::models::{EncoderConfig, LengthHeadConfig};
 use crate::train::{self, BatchSource};
 
@@ -30,6 +30,8 @@ pub struct Plan {
     pub validation: usize,
     /// Broken records that were left out.
     pub skipped: usize,
+    /// File, line and fault of the first of them.
+    pub complaints: Vec<String>,
     /// Examples that were left out for their length.
     pub dropped: usize,
     /// Tokens of all training rows, special ones counted.
@@ -64,7 +66,8 @@ struct Filling {
 }
 
 impl Recipe {
-    /// The dry run: reads and tokenises the data, counts, and looks for a checkpoint. Nothing is written.
+    /// The dry run: reads and tokenises the data, counts, and looks for a checkpoint. Nothing is written but
+    /// `data.cache`.
     ///
     /// # Errors
     /// As [`Recipe::run`], as far as files, sizes and settings go.
@@ -74,23 +77,28 @@ impl Recipe {
     }
 
     pub(super) fn plan_of(&self, material: &Material) -> Result<Plan, Error> {
-        let rows = || material.parts.iter().flat_map(|part| &part.rows);
-        let longest = rows().map(crate::core::Sequence::len).max().unwrap_or(0);
+        let goes_on_from = train::latest(self.out.join("checkpoints"))?.path;
+        if goes_on_from.is_some() {
+            folder::same_run(self)?;
+        }
+        let longest = self.batch.pack.or_else(|| material.row_lens().max()).unwrap_or(0);
+        let tokens: u64 = material.row_lens().map(|len| len as u64).sum();
         let (steps, accumulation) = (self.train.steps, self.batch.accumulation);
         let batches = (steps * accumulation as u64) as f64;
-        let mut data = material.batches(self.batch_size(), self.train.seed)?;
-        let filling = filling(&mut data, rows().count(), batches as u64)?;
+        let mut data = material.batches(self)?;
+        let filling = filling(&mut data, tokens, material.records(), batches as u64)?;
         let (trained, frozen) = self.parameters(&material.config)?;
         let sizes = Sizes { config: &material.config, trained, frozen, data: material.bytes() };
         let memory = MemoryEstimate::of(self, &sizes, filling.positions.ceil() as usize, longest);
         Ok(Plan {
             stage: self.stage,
             out: self.out.clone(),
-            records: rows().count(),
+            records: material.records(),
             validation: material.valid.records.len(),
-            skipped: material.skipped,
-            dropped: material.dropped,
-            tokens: rows().map(|row| row.len() as u64).sum(),
+            skipped: material.taken.skipped,
+            complaints: material.taken.complaints.clone(),
+            dropped: material.taken.dropped,
+            tokens,
             padding: 1.0 - filling.tokens / filling.positions,
             epoch_batches: filling.per_epoch,
             steps,
@@ -100,7 +108,7 @@ impl Recipe {
             words: material.config.vocab_size,
             parameters: trained,
             memory,
-            goes_on_from: train::latest(self.out.join("checkpoints"))?.path,
+            goes_on_from,
         })
     }
 
@@ -119,16 +127,16 @@ impl Recipe {
     }
 }
 
-fn filling(data: &mut Data, rows: usize, batches: u64) -> Result<Filling, Error> {
-    if let Data::Batches(batches) = data {
-        let epoch = batches.epoch(0).try_fold((0, 0, 0), |(tokens, positions, n), batch| {
-            let batch = batch?;
-            let pad = batch.pad().iter().filter(|&&pad| pad).count();
-            let all = batch.rows() * batch.len();
-            Ok::<_, train::Error>((tokens + all - pad, positions + all, n + 1))
-        })?;
-        let n = f64::from(epoch.2);
-        return Ok(Filling { tokens: epoch.0 as f64 / n, positions: epoch.1 as f64 / n, per_epoch: n });
+fn filling(data: &mut Data, tokens: u64, rows: usize, batches: u64) -> Result<Filling, Error> {
+    let whole = match data {
+        Data::Batches(batches) => Some((batches.epoch_len(), batches.padding())),
+        Data::Packed(packed) => Some((packed.epoch_len(), packed.padding())),
+        Data::Mixture(_) | Data::TokenMixture(_) => None,
+    };
+    if let Some((epoch, padding)) = whole {
+        let n = epoch as f64;
+        let tokens = tokens as f64 / n;
+        return Ok(Filling { tokens, positions: tokens / (1.0 - padding), per_epoch: n });
     }
     let looked_at = batches.clamp(1, LOOKED_AT);
     let (mut tokens, mut positions, mut drawn) = (0, 0, 0);
@@ -146,15 +154,30 @@ fn filling(data: &mut Data, rows: usize, batches: u64) -> Result<Filling, Error>
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stage, out, records, validation, skipped, dropped, tokens, padding, .. } = self;
-        let Self { epoch_batches, steps, accumulation, epochs, positions, words, parameters, memory, .. } =
-            self;
+        let Self { stage, out, records, validation, skipped, complaints, .. } = self;
+        let Self {
+            dropped,
+            tokens,
+            padding,
+            epoch_batches,
+            steps,
+            accumulation,
+            epochs,
+            positions,
+            words,
+            parameters,
+            memory,
+            ..
+        } = self;
         writeln!(f, "stage       {}", stage.name())?;
         write!(f, "data        {records} records to learn from, {validation} to validate on")?;
         for (count, why) in [(skipped, "broken"), (dropped, "too long")] {
             if *count > 0 {
                 write!(f, ", {count} left out as {why}")?;
             }
+        }
+        for complaint in complaints {
+            write!(f, "\n            {complaint}")?;
         }
         writeln!(
             f,

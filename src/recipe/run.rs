@@ -4,11 +4,12 @@ use burn::module::Module;
 use burn::tensor::Device;
 
 use super::answer::{Answerer, LengthTable};
-use super::choices::{MetricChoice, Stage, TakeChoice};
+use super::choices::{LengthChoice, MetricChoice, Stage, TakeChoice};
 use super::material::Material;
 use super::{Error, Recipe, Text, folder};
 use crate::length::{length_trainer, predict_lengths};
 use crate::models::{Encoder, LengthHead};
+use crate::train::data::Rows;
 use crate::train::{
     Batches, Better, Foreign, Hooks, Objective, Sample, Summary, Trainer, init_seeded, validation_loss,
 };
@@ -55,11 +56,10 @@ impl Recipe {
         let training = device.clone().autodiff();
         let seed = self.train.seed;
         let Some(checkpoint) = self.checkpoint()? else {
-            let model = material.config.init(&training)?;
-            return Ok(init_seeded(|_| model, &training, seed));
+            return Ok(init_seeded(material.config.init(&training)?, &training, seed));
         };
         let (model, _) = checkpoint.load(device)?;
-        let model: Encoder = init_seeded(|_| model, device, seed);
+        let model: Encoder = init_seeded(model, device, seed);
         let model = match material.text.map() {
             Some(map) if self.model.trim => map.trim_model(model)?,
             _ => model,
@@ -72,7 +72,7 @@ impl Recipe {
 
     fn run_encoder(&self, material: &Material, device: &Device) -> Result<Trained, Error> {
         let model = self.start(material, device)?.train();
-        let batches = material.batches(self.batch_size(), self.train.seed)?;
+        let batches = material.batches(self)?;
         let trainer =
             Trainer::new(model, self.objective(material.text.vocabulary())?, batches, self.train_config())?;
         let mut trainer = trainer.with_threads(self.threads());
@@ -93,10 +93,9 @@ impl Recipe {
     fn run_length(&self, material: &Material, device: &Device) -> Result<Trained, Error> {
         let encoder = self.start(material, device)?;
         let vocabulary = material.text.vocabulary();
-        let examples = material.parts.iter().flat_map(|part| &part.examples);
-        let examples: Vec<_> = examples.map(|e| (e.prompt.clone(), e.response.len())).collect();
         let (head, size) = (self.length_head(encoder.config()), self.batch_size());
-        let trainer = length_trainer(&encoder, &head, &examples, vocabulary, size, self.train_config())?;
+        let trainer =
+            length_trainer(&encoder, &head, &material.questions, vocabulary, size, self.train_config())?;
         let mut trainer = trainer.with_threads(self.threads());
         let mut hooks = self.hooks();
         if self.validates() {
@@ -107,6 +106,20 @@ impl Recipe {
         let head = trainer.evaluated();
         drop(trainer);
         Ok((encoder.valid(), Some(head), summary))
+    }
+
+    /// Tokens of prompts and answers, if a validation asks how long answers usually are.
+    fn row_lengths(&self, material: &Material) -> Result<Vec<(usize, usize)>, Error> {
+        let mut lengths = Vec::new();
+        if self.validate.lengths == LengthChoice::Frequent {
+            for part in &material.parts {
+                for row in 0..part.rows.len() {
+                    let example = part.rows.example(row)?;
+                    lengths.push((example.prompt.len(), example.response.len()));
+                }
+            }
+        }
+        Ok(lengths)
     }
 
     /// Which of two validations is better.
@@ -169,7 +182,7 @@ impl<'a> Judge<'a> {
         let (text, valid) = (&material.text, &material.valid);
         let vocabulary = *text.vocabulary();
         let batches = Batches::new(valid.rows.clone(), vocabulary, recipe.batch_size(), recipe.train.seed)?;
-        let table = LengthTable::new(material.parts.iter().flat_map(|part| &part.examples));
+        let table = LengthTable::new(recipe.row_lengths(material)?.into_iter());
         let lengths = table.lengths(recipe.validate.lengths, &valid.examples, material.config.max_len());
         let answerer = recipe.answerer(text);
         let objective = recipe.held_out(&vocabulary)?;

@@ -71,6 +71,9 @@ pub struct DataSection {
     pub noise: Option<NoiseChoice>,
     /// Share of the training records, evenly spaced, that are held out for validation; without `valid` alone.
     pub held_out: f64,
+    /// A folder in which rows of tokens are kept, in files named by what they were made from. Rows are then read from
+    /// there, batch by batch, and data may be larger than memory. In memory, made anew each time, if left out.
+    pub cache: Option<PathBuf>,
     /// What is learnt from: `[[data.files]]`, one or more.
     pub files: Vec<FileSection>,
     /// What is validated on: `[data.valid]`.
@@ -85,6 +88,7 @@ impl Default for DataSection {
             on_broken: BrokenChoice::Stop,
             noise: None,
             held_out: 0.0,
+            cache: None,
             files: Vec::new(),
             valid: None,
         }
@@ -125,10 +129,13 @@ fn columns() -> [String; 2] {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchSection {
-    /// Sequences of a batch; a mixture needs it.
+    /// Sequences of a batch.
     pub sequences: Option<usize>,
     /// At most this many tokens of a batch, padding counted; 4096 if both are left out.
     pub tokens: Option<usize>,
+    /// Lays rows of the data end to end in rows of so many tokens, which see themselves alone; a longer one is cut
+    /// into several. Batches then have `sequences` such rows, or as many as make `tokens`.
+    pub pack: Option<usize>,
     /// Batches of a step; their gradients are averaged.
     pub accumulation: usize,
     /// Batches worked on at once; 0 for as many as there are processors.
@@ -137,7 +144,7 @@ pub struct BatchSection {
 
 impl Default for BatchSection {
     fn default() -> Self {
-        Self { sequences: None, tokens: None, accumulation: 1, threads: 0 }
+        Self { sequences: None, tokens: None, pack: None, accumulation: 1, threads: 0 }
     }
 }
 
@@ -157,6 +164,8 @@ pub struct TrainSection {
     pub warmup_steps: Option<u64>,
     /// How it is left.
     pub decay: DecayChoice,
+    /// The step at which `cosine` and `linear` are at their floor, where the rate then stays; the last if left out.
+    pub decay_steps: Option<u64>,
     /// The last rate as a part of the highest, for `cosine` and `linear`.
     pub floor: f64,
     /// Greatest global norm of a gradient; 0 for any.
@@ -194,6 +203,7 @@ impl Default for TrainSection {
             warmup: WarmupChoice::Logarithmic,
             warmup_steps: None,
             decay: DecayChoice::Constant,
+            decay_steps: None,
             floor: 0.0,
             clip: 1.0,
             weight_decay: 0.01,

@@ -12,17 +12,50 @@ use crate::view::View;
 /// Tokens of a batch, where a recipe names no size.
 const TOKENS: usize = 4096;
 
+/// Steps that follow from the number of all where a recipe leaves them out.
+pub(super) struct Lengths {
+    pub(super) warmup: u64,
+    pub(super) decay: u64,
+    pub(super) anneal: u64,
+}
+
 impl Recipe {
+    pub(super) fn lengths(&self) -> Lengths {
+        let steps = self.train.steps;
+        Lengths {
+            warmup: self.train.warmup_steps.unwrap_or(steps.div_ceil(100)),
+            decay: self.train.decay_steps.unwrap_or(steps),
+            anneal: self.diffusion.anneal_steps.unwrap_or(steps.div_ceil(2)),
+        }
+    }
+
+    /// The same recipe with nothing that follows from the number of steps, so that a run with more of them goes on
+    /// as it began.
+    pub(super) fn resolved(&self) -> Self {
+        let Lengths { warmup, decay, anneal } = self.lengths();
+        let mut resolved = self.clone();
+        if self.train.warmup != WarmupChoice::None {
+            resolved.train.warmup_steps = Some(warmup);
+        }
+        if matches!(self.train.decay, DecayChoice::Cosine | DecayChoice::Linear) {
+            resolved.train.decay_steps = Some(decay);
+        }
+        if self.stage == Stage::ArToDiffusion {
+            resolved.diffusion.anneal_steps = Some(anneal);
+        }
+        resolved
+    }
+
     /// How the trainer trains.
     pub fn train_config(&self) -> TrainConfig {
         let train = &self.train;
-        let warmup_steps = train.warmup_steps.unwrap_or(train.steps.div_ceil(100));
+        let Lengths { warmup: warmup_steps, decay: end, .. } = self.lengths();
         let warmup = match train.warmup {
             WarmupChoice::None => Warmup::None,
             WarmupChoice::Linear => Warmup::Linear(warmup_steps),
             WarmupChoice::Logarithmic => Warmup::Logarithmic(warmup_steps.max(2)),
         };
-        let (end, floor) = (train.steps, train.floor);
+        let floor = train.floor;
         let decay = match train.decay {
             DecayChoice::Constant => Decay::Constant,
             DecayChoice::InverseSqrt => Decay::InverseSqrt,

@@ -3,44 +3,29 @@
 use super::choices::{BrokenChoice, FormChoice, FormatChoice};
 use super::{Error, FileSection};
 use crate::train::data::{
-    Case, Chat, Documents, Fields, Form, FormText, Format, NaturalInstructions, OnBroken, Outputs, Record,
-    Template, Turns, forms, read,
+    Chat, Corpus, Documents, Fields, Files, Form, FormText, Format, Loaded, NaturalInstructions, OnBroken,
+    Outputs, Record, Skipped, Template, Turns, forms, read,
 };
-
-/// What a file held.
-pub struct FileRecords {
-    /// The whole ones, in the file's order.
-    pub records: Vec<Record>,
-    /// Broken ones that were left out.
-    pub skipped: usize,
-}
+use crate::train::{self, fingerprint};
 
 impl FileSection {
-    /// Reads the file.
+    /// Reads the file as a whole.
     ///
     /// # Errors
-    /// Those of [`read`]; a template's own, and [`MissingField`](crate::train::Error::MissingField).
-    pub fn records(&self, on_broken: BrokenChoice) -> Result<FileRecords, Error> {
-        let on_broken = match on_broken {
-            BrokenChoice::Stop => OnBroken::Stop,
-            BrokenChoice::Skip => OnBroken::Skip,
-        };
-        let templates = self.templates()?;
-        let loaded = read(&self.path, &self.format(templates.as_ref()), on_broken)?;
-        let records = match templates {
-            Some(templates) if self.format == FormatChoice::Tsv => self.fill(&templates, loaded.records)?,
-            _ => loaded.records,
-        };
-        Ok(FileRecords { records, skipped: loaded.skipped.count })
+    /// Those of [`read`], and a template's own.
+    pub fn records(&self, on_broken: BrokenChoice) -> Result<Loaded<Record>, Error> {
+        Ok(read(&self.path, &self.format()?, on_broken.into())?)
     }
 
-    fn format(&self, templates: Option<&[Template; 2]>) -> Format {
-        match (self.format, templates) {
-            (FormatChoice::Json, Some([prompt, response])) => {
-                Format::Filled { prompt: prompt.clone(), response: response.clone() }
-            }
+    fn format(&self) -> Result<Format, Error> {
+        let templates = self.templates()?;
+        Ok(match (self.format, templates) {
+            (FormatChoice::Json, Some([prompt, response])) => Format::Filled { prompt, response },
             (FormatChoice::Json, None) => Format::Json(Fields::default()),
-            (FormatChoice::Tsv, _) => Format::Tsv,
+            (FormatChoice::Tsv, Some([prompt, response])) => {
+                Format::Columns { names: self.columns.clone(), prompt, response }
+            }
+            (FormatChoice::Tsv, None) => Format::Tsv,
             (FormatChoice::Lines, _) => Format::Text(Documents::Lines),
             (FormatChoice::Paragraphs, _) => Format::Text(Documents::Paragraphs),
             (FormatChoice::Alpaca, _) => Format::Alpaca,
@@ -49,7 +34,7 @@ impl FileSection {
             (FormatChoice::NaturalInstructions, _) => {
                 Format::NaturalInstructions(NaturalInstructions { positive: 2, outputs: Outputs::First })
             }
-        }
+        })
     }
 
     /// Prompt and response, if the recipe words them.
@@ -64,18 +49,81 @@ impl FileSection {
         }
     }
 
-    fn fill(&self, [prompt, response]: &[Template; 2], records: Vec<Record>) -> Result<Vec<Record>, Error> {
-        let fill = |(index, record): (usize, Record)| {
-            let [first, second] = self.columns.clone();
-            let case = Case::from([(first, record.prompt), (second, record.response)]);
-            Ok(Record { prompt: prompt.fill(index, &case)?, response: response.fill(index, &case)? })
-        };
-        records.into_iter().enumerate().map(fill).collect()
-    }
-
     /// What a mixture calls the file.
     pub(super) fn name(&self) -> String {
         self.path.file_stem().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
+    }
+}
+
+/// Several files, one after the other.
+pub(super) fn files<'a>(
+    sections: impl IntoIterator<Item = &'a FileSection>,
+    on_broken: BrokenChoice,
+) -> Result<Files, Error> {
+    let file = |section: &FileSection| Ok((section.path.clone(), section.format()?));
+    let files = sections.into_iter().map(file).collect::<Result<_, Error>>()?;
+    Ok(Files { files, on_broken: on_broken.into() })
+}
+
+/// Of some files' records the share, evenly spaced, that is held out, or the others.
+pub(super) struct Share<'a> {
+    pub(super) files: &'a Files,
+    pub(super) part: f64,
+    pub(super) held_out: bool,
+}
+
+impl Corpus for Share<'_> {
+    fn content(&self) -> Result<u64, train::Error> {
+        Ok(fingerprint([self.files.content()?, self.part.to_bits(), u64::from(self.held_out)]))
+    }
+
+    fn each(
+        &self,
+        take: &mut dyn FnMut(Record) -> Result<(), train::Error>,
+    ) -> Result<Skipped, train::Error> {
+        let mut index = 0.0;
+        self.files.each(&mut |record| {
+            let before = (index * self.part).floor();
+            index += 1.0;
+            let held_out = (index * self.part).floor() > before;
+            if held_out == self.held_out { take(record) } else { Ok(()) }
+        })
+    }
+}
+
+/// At most `most` of the records of a corpus, evenly spaced; 0 for all. Memory holds twice as many at most.
+pub(super) fn evenly(corpus: &impl Corpus, most: usize) -> Result<Loaded<Record>, Error> {
+    let (mut kept, mut every, mut index) = (Vec::new(), 1_u64, 0_u64);
+    let skipped = corpus.each(&mut |record| {
+        if index.is_multiple_of(every) {
+            kept.push(record);
+        }
+        index += 1;
+        if most > 0 && kept.len() == 2 * most {
+            let mut place = 0;
+            kept.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+            every *= 2;
+        }
+        Ok(())
+    })?;
+    let (all, most) = (kept.len(), if most == 0 { kept.len() } else { most.min(kept.len()) });
+    let mut place = 0..;
+    kept.retain(|_| {
+        // The places floor(i · all / most), each once.
+        place.next().is_some_and(|place| (place * most).div_ceil(all) * all < (place + 1) * most)
+    });
+    Ok(Loaded { records: kept, skipped })
+}
+
+impl From<BrokenChoice> for OnBroken {
+    fn from(choice: BrokenChoice) -> Self {
+        match choice {
+            BrokenChoice::Stop => Self::Stop,
+            BrokenChoice::Skip => Self::Skip,
+        }
     }
 }
 
@@ -91,5 +139,48 @@ impl FormChoice {
             Self::Tydiqa => forms::TYDIQA,
             Self::Mgsm => forms::MGSM,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(n: usize) -> Vec<Record> {
+        (0..n).map(|i| Record { prompt: i.to_string(), response: String::new() }).collect()
+    }
+
+    fn names(records: &[Record]) -> Vec<usize> {
+        records.iter().map(|record| record.prompt.parse().unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn a_held_out_share_is_evenly_spaced_and_disjoint() {
+        let path = std::env::temp_dir().join(format!("dlm-recipe-share-{}", std::process::id()));
+        let lines = (0..20).map(|i| format!("{i}\t")).collect::<Vec<_>>().join("\n");
+        std::fs::write(&path, lines).unwrap();
+        let files = Files { files: vec![(path.clone(), Format::Tsv)], on_broken: OnBroken::Stop };
+        let of = |held_out| {
+            let share = Share { files: &files, part: 0.25, held_out };
+            (names(&evenly(&share, 0).unwrap().records), share.content().unwrap())
+        };
+        let ((kept, first), (held, second)) = (of(false), of(true));
+        assert_eq!(held, [3, 7, 11, 15, 19]);
+        assert_eq!(kept.len(), 15);
+        assert!(kept.iter().all(|name| !held.contains(name)));
+        assert_ne!(first, second);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn some_of_many_are_evenly_spaced() {
+        let evenly = |n: usize, most| names(&evenly(&records(n), most).unwrap().records);
+        assert_eq!(evenly(10, 4), [0, 2, 4, 6]);
+        assert_eq!(evenly(10, 0).len(), 10);
+        assert_eq!(evenly(3, 9), [0, 1, 2]);
+        assert_eq!(evenly(0, 4), [0; 0]);
+        // Every fourth is kept while they come, 75 at the end; of those one of three in two.
+        let some = evenly(300, 50);
+        assert_eq!((some.len(), some[0], some[1], some[2], some[49]), (50, 0, 4, 12, 292));
     }
 }

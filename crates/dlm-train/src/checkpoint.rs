@@ -16,7 +16,7 @@
 //! draw is a function of the seed and the step.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::store::RecordError;
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::guard::Watch;
-use crate::hash;
+use crate::hash::digest;
 use crate::precision::LossScale;
 use crate::trainer::TrainConfig;
 
@@ -251,20 +251,6 @@ fn seal(path: &Path) -> Result<Entry, Error> {
     let (bytes, fnv) = digest(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Entry { name, bytes, fnv })
-}
-
-/// Size and hash of a file, read a piece at a time.
-fn digest(path: &Path) -> Result<(u64, u64), Error> {
-    let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
-    let (mut piece, mut bytes, mut fnv) = (vec![0; 1 << 16], 0, hash::START);
-    loop {
-        let read = file.read(&mut piece).map_err(Error::io("read", path))?;
-        if read == 0 {
-            return Ok((bytes, fnv));
-        }
-        bytes += read as u64;
-        fnv = hash::fnv(fnv, piece[..read].iter().copied());
-    }
 }
 
 fn write_state(path: &Path, state: &State) -> Result<(), Error> {

@@ -25,6 +25,7 @@ pub use data::{BatchSize, BatchSource, Batches};
 pub use ema::Ema;
 pub use error::{Error, Foreign};
 pub use guard::{Guard, OnSpike, Spike};
+pub use hash::fingerprint;
 pub use log::{MetricsFile, Sample, StepLog};
 pub use memory::Memory;
 pub use objective::{

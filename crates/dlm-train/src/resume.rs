@@ -6,6 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::OptimizerRecord;
 use burn::store::ModuleRecord;
 use burn::tensor::Tensor;
+use serde_json::Value;
 
 use crate::checkpoint::{self, Latest, State, archive, latest, read_state};
 use crate::ema::{Ema, follow};
@@ -165,9 +166,11 @@ fn load_model<M: Module>(model: M, path: &Path) -> Result<M, Error> {
 fn same_run(folder: &Path, state: &State, config: &TrainConfig, data: u64) -> Result<(), Error> {
     let saved = TrainConfig { steps: config.steps, ..state.config.clone() };
     let other = |what, expected, got| Err(Error::Checkpoint { path: folder.to_owned(), what, expected, got });
-    if saved != as_read(config)? {
+    let config = as_read(config)?;
+    if saved != config {
         let what = "the checkpoint is of another configuration, resume with that one";
-        return other(what, format!("{config:?}"), format!("{saved:?}"));
+        let (expected, got) = difference("", &json(&config)?, &json(&saved)?).unwrap_or_default();
+        return other(what, expected, got);
     }
     if state.data != data {
         let what = "the checkpoint is of other data or another batch size, resume with those";
@@ -176,8 +179,32 @@ fn same_run(folder: &Path, state: &State, config: &TrainConfig, data: u64) -> Re
     Ok(())
 }
 
+/// The first field that two objects do not have alike, as each has it.
+fn difference(field: &str, expected: &Value, got: &Value) -> Option<(String, String)> {
+    if let (Value::Object(expected), Value::Object(got)) = (expected, got) {
+        return expected.keys().chain(got.keys()).find_map(|key| {
+            let field = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
+            difference(
+                &field,
+                expected.get(key).unwrap_or(&Value::Null),
+                got.get(key).unwrap_or(&Value::Null),
+            )
+        });
+    }
+    (expected != got).then(|| (format!("{field} = {expected}"), format!("{field} = {got}")))
+}
+
 /// A configuration as it comes back from a file: `serde_json` may change the last bit of a number.
 fn as_read(config: &TrainConfig) -> Result<TrainConfig, Error> {
+    serde_json::from_value(json(config)?).map_err(unwritten)
+}
+
+fn json(config: &TrainConfig) -> Result<Value, Error> {
+    // Through text, as a file is.
     let read = serde_json::to_string(config).and_then(|text| serde_json::from_str(&text));
-    read.map_err(|error| Error::io("write", checkpoint::STATE)(std::io::Error::other(error)))
+    read.map_err(unwritten)
+}
+
+fn unwritten(error: serde_json::Error) -> Error {
+    Error::io("write", checkpoint::STATE)(std::io::Error::other(error))
 }

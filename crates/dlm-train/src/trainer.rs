@@ -345,19 +345,20 @@ fn tracked<M: Module>(model: &M) -> Option<Device> {
     tracked.0
 }
 
-/// Builds a model whose initial parameters depend on `seed` alone.
+/// The model with initial parameters that depend on `seed` alone.
 ///
-/// burn draws a parameter when it is first read, from a generator that the whole process shares; so
-/// the generator is seeded, and every parameter is read at once, in the order of the module's fields.
+/// burn draws a parameter when it is first read, not when the module is built, and from a generator that the whole
+/// process shares; so the generator is seeded, and every parameter is read at once, in the order of the module's
+/// fields. Those that were read or loaded before stay as they are.
 ///
 /// # Example
 /// ```
 /// use burn::{nn::LinearConfig, tensor::Device};
 /// let device = Device::flex().autodiff();
-/// let model = dlm_train::init_seeded(|device| LinearConfig::new(2, 2).init(device), &device, 7);
+/// let model = dlm_train::init_seeded(LinearConfig::new(2, 2).init(&device), &device, 7);
 /// # let _ = model;
 /// ```
-pub fn init_seeded<M: Module>(build: impl FnOnce(&Device) -> M, device: &Device, seed: u64) -> M {
+pub fn init_seeded<M: Module>(model: M, device: &Device, seed: u64) -> M {
     struct Force;
     impl ModuleVisitor for Force {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -372,7 +373,6 @@ pub fn init_seeded<M: Module>(build: impl FnOnce(&Device) -> M, device: &Device,
     }
     // The key sets it apart from the seeds of the steps.
     device.seed(CounterRng::new(seed).row(Purpose::Device, 1).bits(0));
-    let model = build(device);
     model.visit(&mut Force);
     model
 }

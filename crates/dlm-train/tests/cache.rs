@@ -5,13 +5,16 @@ mod common;
 use std::cell::Cell;
 use std::fs;
 use std::num::ParseIntError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Folder, vocabulary};
 use dlm_core::{Sequence, TokenId, Vocabulary};
 use dlm_train::Error;
-use dlm_train::data::{Cached, Cut, Found, Limit, Recipe, Record, Rows, cached, sequences, tokenise};
+use dlm_train::data::{
+    Cached, Cut, Files, Format, Found, Limit, OnBroken, Recipe, Record, Rows, Taken, cached, in_memory,
+    sequences, tokenise,
+};
 
 fn numbers(text: &str) -> Result<Vec<TokenId>, ParseIntError> {
     text.split_whitespace().map(str::parse).collect()
@@ -30,8 +33,10 @@ fn get(folder: &Folder, records: &[Record], recipe: &Recipe) -> Cached {
     cached(&folder.0, records, recipe, numbers, |_| {}).expect("sequences")
 }
 
+/// The stores of a folder, and what lies beside them that is none of their notes.
 fn files(folder: &Folder) -> Vec<PathBuf> {
-    fs::read_dir(&folder.0).expect("a folder").map(|entry| entry.expect("a file").path()).collect()
+    let paths = fs::read_dir(&folder.0).expect("a folder").map(|entry| entry.expect("a file").path());
+    paths.filter(|path| path.extension().is_none_or(|extension| extension != "json")).collect()
 }
 
 fn read(cached: &Cached) -> Vec<Sequence> {
@@ -115,6 +120,13 @@ fn a_damaged_cache_is_made_again_and_says_so() {
         assert_eq!(read(&again), whole);
         assert_eq!(fs::read(&path).expect("a file"), bytes);
     }
+    // The note beside it says nothing.
+    fs::write(path.with_extension("json"), "{").expect("a file");
+    let again = get(&folder, &records, &recipe());
+    assert!(
+        matches!(&again.found, Found::Damaged(error) if error.to_string().contains("what became of the records"))
+    );
+    assert_eq!((read(&again), again.taken.rows), (whole.clone(), 9));
     // A whole file of other records, under this name.
     let other = Folder::new("cache-damage-other");
     get(&other, &records[1..], &recipe());
@@ -122,6 +134,34 @@ fn a_damaged_cache_is_made_again_and_says_so() {
     let again = get(&folder, &records, &recipe());
     assert!(matches!(&again.found, Found::Damaged(error) if error.to_string().contains("expected the key ")));
     assert_eq!(read(&again), whole);
+}
+
+#[test]
+fn files_are_read_without_being_held_and_what_was_left_out_is_remembered() {
+    let folder = Folder::new("cache-files");
+    let kept = folder.0.join("kept");
+    let first = folder.file("a.tsv", "3 4\t5\nbroken\n6\t7 8 9 3 4 5\n");
+    let second = folder.file("b.tsv", "9\t9\n");
+    let corpus = |second: &Path| Files {
+        files: vec![(first.clone(), Format::Tsv), (second.to_owned(), Format::Tsv)],
+        on_broken: OnBroken::Skip,
+    };
+    let recipe = Recipe { limit: Limit { tokens: 6, cut: Cut::Drop }, ..recipe() };
+    let get = |corpus: &Files| cached(&kept, corpus, &recipe, numbers, |_| {}).expect("sequences");
+    let (made, found) = (get(&corpus(&second)), get(&corpus(&second)));
+    assert!(matches!((&made.found, &found.found), (Found::Nothing, Found::Whole)));
+    assert_eq!(made.taken, found.taken);
+    let Taken { rows, dropped, skipped, complaints } = found.taken.clone();
+    assert_eq!((rows, dropped, skipped), (2, 1, 1));
+    assert!(complaints[0].ends_with("a.tsv:2: expected 2 columns, got 1"), "{complaints:?}");
+    assert_eq!(read(&found)[1].ids(), [0, 9, 9, 2]);
+    let (rows, taken) = in_memory(&corpus(&second), &recipe, numbers).expect("sequences");
+    assert_eq!((rows, taken), (read(&found), found.taken));
+    // The same bytes under another name are the same corpus; other bytes under the same name are not.
+    let moved = folder.file("moved.tsv", "9\t9\n");
+    assert!(matches!(get(&corpus(&moved)).found, Found::Whole));
+    folder.file("b.tsv", "9\t8\n");
+    assert!(matches!(get(&corpus(&second)).found, Found::Nothing));
 }
 
 #[test]

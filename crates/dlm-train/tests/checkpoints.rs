@@ -46,7 +46,7 @@ fn what_is_loaded_is_what_was_saved() {
     // Saving again in the same place replaces it.
     assert_eq!(first.save(&folder.0).expect("a checkpoint"), path);
     // A fresh model has other values and other ids.
-    let fresh = init_seeded(|device| Toy::new(8, 0.1, device), &device(), 100);
+    let fresh = init_seeded(Toy::new(8, 0.1, &device()), &device(), 100);
     let mut second = trainer(fresh, 24, averaged());
     second.load(&path).expect("the checkpoint");
     assert_eq!(second.steps_done(), 3);
@@ -150,12 +150,15 @@ fn a_checkpoint_of_another_run_is_refused() {
     let folder = Folder::new("another");
     let paths = three(&folder);
     let said = refusal(&paths[0], toy(0.1), 24, TrainConfig { seed: 1, ..averaged() });
-    assert!(said.contains("another configuration") && said.contains("seed: 1"), "{said}");
+    assert!(
+        said.contains("another configuration") && said.contains("expected seed = 1, got seed = 9"),
+        "{said}"
+    );
     let said = refusal(&paths[0], toy(0.1), 24, TrainConfig { ema: None, ..averaged() });
     assert!(said.contains("another configuration"), "{said}");
     let said = refusal(&paths[0], toy(0.1), 25, averaged());
     assert!(said.contains("other data or another batch size"), "{said}");
-    let wide = init_seeded(|device| Toy::new(16, 0.1, device), &device(), 3);
+    let wide = init_seeded(Toy::new(16, 0.1, &device()), &device(), 3);
     let said = refusal(&paths[0], wide, 24, averaged());
     assert!(said.contains("not an archive of this model") && said.contains("shape mismatch"), "{said}");
     // More steps are no other run.

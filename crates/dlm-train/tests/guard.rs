@@ -8,7 +8,8 @@ use burn::tensor::{FloatDType, Tensor};
 use common::{Folder, MASK, Toy, alone, batches, bits, config, device, toy, values};
 use dlm_core::{Batch, CounterRng};
 use dlm_train::{
-    Diffusion, Error, Guard, Hooks, Muon, Objective, OnSpike, Precision, TrainConfig, Trainer, average,
+    Better, Diffusion, Error, Guard, Hooks, MetricsFile, Muon, Objective, OnSpike, Precision, Sample,
+    StepLog, TrainConfig, Trainer, average,
 };
 
 /// The masked-LM loss, but times `factor` in these batches.
@@ -96,6 +97,50 @@ fn a_run_goes_back_before_a_spike_and_on_with_later_batches() {
     trainer.step().expect("a step");
     resumed.step().expect("a step");
     assert_eq!(bits(resumed.model()), bits(trainer.model()));
+}
+
+#[test]
+fn logs_of_a_run_that_went_back_hold_each_step_once_as_it_was_taken_last() {
+    let _alone = alone();
+    let folder = Folder::new("back-logs");
+    let file = |name: &str| folder.0.join(name);
+    let seen = Mutex::new(Vec::new());
+    let mut trainer = trainer(spiking(&[9], 1e4), guarded(OnSpike::RollBack, 12));
+    let answer = |model: &Toy, step| {
+        let text = format!("{:?}", bits(model)[0]);
+        seen.lock().expect("one thread").push((step, text.clone()));
+        Ok(vec![Sample { step, prompt: String::new(), text, expected: String::new() }])
+    };
+    let hooks = Hooks::new()
+        .log_every(1)
+        .metrics(file("log.jsonl"))
+        .samples(file("samples.jsonl"), answer)
+        .tensorboard(file("events"))
+        .validate(1, Better::Lower, |_, step| Ok(vec![("steps", step as f64)]))
+        .checkpoints(file("checkpoints"), 4, 2);
+    trainer.run(hooks).expect("a run");
+    let log = MetricsFile::read(file("log.jsonl")).expect("a log");
+    assert_eq!(log.iter().map(|line| line.step).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    // The ninth step, taken twice, is counted among those after the spike.
+    assert_eq!(log.iter().map(|line| line.spikes).collect::<Vec<_>>(), [vec![0; 8], vec![1; 4]].concat());
+    let seen = seen.into_inner().expect("one thread");
+    assert_eq!(
+        seen.iter().map(|(step, _)| *step).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 10, 11, 12]
+    );
+    assert_ne!(seen[8].1, seen[9].1);
+    let samples = StepLog::<Sample>::read(file("samples.jsonl")).expect("samples");
+    let kept: Vec<_> = samples.into_iter().map(|sample| (sample.step, sample.text)).collect();
+    assert_eq!(kept, [&seen[..8], &seen[9..]].concat());
+    // TensorBoard is told by a second file that the first no longer counts from step 9 on.
+    let mut events: Vec<_> = std::fs::read_dir(file("events")).expect("a folder").collect();
+    events.sort_by_key(|file| file.as_ref().expect("an entry").path());
+    let last = std::fs::read(events[1].as_ref().expect("an entry").path()).expect("events");
+    assert_eq!(events.len(), 2);
+    // A record is a length of 8 bytes, a checksum of 4, the message and a checksum; the step follows on nine bytes
+    // of time.
+    let first = 16 + usize::from(last[0]);
+    assert_eq!(last[first + 12 + 9..first + 12 + 15], [0x10, 9, 0x3a, 2, 8, 1]);
 }
 
 /// Whether the device of the tests lacks this precision, which a trainer says at once.

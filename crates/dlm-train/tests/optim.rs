@@ -165,7 +165,7 @@ fn numbers_out_of_range_are_refused() {
 fn the_average_follows_its_closed_form() {
     let _alone = common::alone();
     let start = toy(0.0);
-    let target = dlm_train::init_seeded(|device| common::Toy::new(8, 0.0, device), &common::device(), 4);
+    let target = dlm_train::init_seeded(common::Toy::new(8, 0.0, &common::device()), &common::device(), 4);
     // The ids of the first with the values of the second.
     let record = start.clone().into_record();
     let (from, to) = (values(&start), values(&target));

@@ -205,7 +205,7 @@ fn interleaved_trainers_do_what_each_does_alone() {
 #[test]
 fn initial_parameters_depend_on_the_seed_alone() {
     let _alone = alone();
-    let build = |seed| bits(&init_seeded(|device| Toy::new(8, 0.0, device), &device(), seed));
+    let build = |seed| bits(&init_seeded(Toy::new(8, 0.0, &device()), &device(), seed));
     let first = build(1);
     device().seed(77);
     assert_eq!(build(1), first);

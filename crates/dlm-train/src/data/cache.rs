@@ -1,21 +1,19 @@
-//! Tokenising once: the sequences of records, kept in a file that is named by what they are made from.
+//! Tokenising once: the sequences of a corpus, kept in a file that is named by what they are made from.
 
+use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dlm_core::{TokenId, Vocabulary};
 
-use crate::data::examples::fitted;
+use crate::data::corpus::{each_row, with_text};
 use crate::data::store::damaged;
-use crate::data::tokenise::stretch_on;
-use crate::data::{Cut, Limit, Record, Store, StoreWriter};
+use crate::data::{Corpus, Cut, Limit, Store, StoreWriter, Taken};
 use crate::error::{Error, Foreign};
 use crate::hash::{START, fnv};
 
 /// Changes when the same records and recipe give other sequences.
-const VERSION: u64 = 1;
-/// Records that are tokens in memory at a time.
-const BLOCK: usize = 1 << 14;
+const VERSION: u64 = 2;
 
 /// How records become sequences.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +36,8 @@ pub struct Cached {
     pub store: Store,
     /// What was there before.
     pub found: Found,
+    /// What became of the records when the sequences were made.
+    pub taken: Taken,
 }
 
 /// What a cache holds for some records and a recipe.
@@ -51,15 +51,16 @@ pub enum Found {
     Damaged(Error),
 }
 
-/// The sequences of `records`, as [`tokenise`](crate::data::tokenise) and [`sequences`](crate::data::sequences)
+/// The sequences of `corpus`, as [`tokenise`](crate::data::tokenise) and [`sequences`](crate::data::sequences)
 /// make them, from a file in `folder` that holds them, or else made and kept there.
 ///
-/// The file is named by a hash of the records and the recipe, so a change of either makes another file;
-/// nothing removes old ones. It is read once as a whole and compared with its hash. `progress` is told how
-/// many records are done, now and then, while they are made. Memory holds the tokens of 16 384 records.
+/// The file is named by a hash of the corpus and the recipe, so a change of either makes another file;
+/// nothing removes old ones. It is read once as a whole and compared with its hash. Beside it, in a file of
+/// JSON, is what became of the records. `progress` is told how many records are done, now and then, while they
+/// are made. Memory holds the texts and tokens of 16 384 records.
 ///
 /// # Errors
-/// Those of [`tokenise`](crate::data::tokenise) and [`sequences`](crate::data::sequences), naming the
+/// Those of the corpus, of [`tokenise`](crate::data::tokenise) and [`sequences`](crate::data::sequences), naming the
 /// first record at fault; [`dlm_core::Error::UnknownToken`] for an id outside the vocabulary; [`Error::Io`].
 ///
 /// # Example
@@ -82,43 +83,50 @@ pub enum Found {
 /// ```
 pub fn cached<E: Into<Foreign>>(
     folder: impl AsRef<Path>,
-    records: &[Record],
+    corpus: &(impl Corpus + ?Sized),
     recipe: &Recipe,
     tokeniser: impl Fn(&str) -> Result<Vec<TokenId>, E> + Sync,
-    mut progress: impl FnMut(usize),
+    progress: impl FnMut(usize),
 ) -> Result<Cached, Error> {
-    let key = recipe.key(records);
+    let key = recipe.key(corpus.content()?);
     let path = folder.as_ref().join(format!("{key:016x}.rows"));
     let found = match open(&path, key) {
-        Ok(store) => return Ok(Cached { store, found: Found::Whole }),
+        Ok((store, taken)) => return Ok(Cached { store, found: Found::Whole, taken }),
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Found::Nothing,
         Err(error @ Error::Store { .. }) => Found::Damaged(error),
         Err(error) => return Err(error),
     };
     let mut writer = StoreWriter::create(&path, recipe.vocabulary.size, key)?;
-    for (block, records) in records.chunks(BLOCK).enumerate() {
-        let first = block * BLOCK;
-        let examples = stretch_on(recipe.threads, first, records, &tokeniser)?;
-        let rows = fitted(first, &examples, &recipe.vocabulary, recipe.limit)?;
-        rows.iter().try_for_each(|row| writer.push(row))?;
-        progress(first + records.len());
-    }
-    Ok(Cached { store: writer.finish()?, found })
+    let taken = each_row(corpus, recipe, tokeniser, progress, |row| writer.push(&row))?;
+    let store = writer.finish()?;
+    let beside = note(&path);
+    let json = serde_json::to_vec(&taken).map_err(std::io::Error::other);
+    json.and_then(|json| fs::write(&beside, json)).map_err(Error::io("write", &beside))?;
+    Ok(Cached { store, found, taken })
 }
 
 /// The store of this name, if it is whole and has the key.
-fn open(path: &Path, key: u64) -> Result<Store, Error> {
+fn open(path: &Path, key: u64) -> Result<(Store, Taken), Error> {
     let store = Store::open(path)?;
     if store.key() != key {
         return Err(damaged(path, format!("the key {key:016x}"), format!("{:016x}", store.key())));
     }
     store.verify()?;
-    Ok(store)
+    let beside = note(path);
+    let text = fs::read_to_string(&beside).unwrap_or_default();
+    let taken = serde_json::from_str(&text)
+        .map_err(|error| damaged(&beside, "what became of the records".into(), error.to_string()))?;
+    Ok((store, taken))
+}
+
+/// The file of JSON beside a store.
+fn note(path: &Path) -> PathBuf {
+    path.with_extension("json")
 }
 
 impl Recipe {
     /// A hash of everything that the sequences depend on.
-    fn key(&self, records: &[Record]) -> u64 {
+    fn key(&self, corpus: u64) -> u64 {
         let Vocabulary { size, bos, pad, eos, mask, .. } = self.vocabulary;
         let cut = match self.limit.cut {
             Cut::PromptLeft => 0,
@@ -126,13 +134,9 @@ impl Recipe {
             Cut::Drop => 2,
             Cut::Refuse => 3,
         };
-        let numbers = [VERSION, size as u64, self.limit.tokens as u64, cut, records.len() as u64];
+        let numbers = [VERSION, size as u64, self.limit.tokens as u64, cut, corpus];
         let specials = [bos, pad, eos, mask].map(u64::from);
         let hash = fnv(START, numbers.into_iter().chain(specials).flat_map(u64::to_le_bytes));
-        let texts = records.iter().flat_map(|record| [&record.prompt, &record.response]);
-        std::iter::once(&self.tokeniser).chain(texts).fold(hash, |hash, text| {
-            // With its length, so that a text does not run into the next.
-            fnv(fnv(hash, (text.len() as u64).to_le_bytes()), text.bytes())
-        })
+        with_text(hash, &self.tokeniser)
     }
 }

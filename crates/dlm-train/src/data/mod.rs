@@ -3,6 +3,7 @@
 
 mod batches;
 mod cache;
+mod corpus;
 mod examples;
 mod file;
 mod instruct;
@@ -23,12 +24,15 @@ mod tokenise;
 
 pub use batches::{BatchSize, BatchSource, Batches};
 pub use cache::{Cached, Found, Recipe, cached};
+pub use corpus::{Corpus, Files, Taken, in_memory};
 pub use examples::{Cut, Example, Limit, sequences};
 pub use instruct::{Chat, NaturalInstructions, Outputs, Turns};
 pub use mixture::{FLAN_2022, Mixture, Origin, Pass, Source};
 pub use packed::{Packed, Packing};
 pub use prompt::{Form, FormText, Prompt, Shots, forms};
-pub use read::{Documents, Format, Loaded, OnBroken, Skipped, read, read_cases, read_columns, read_objects};
+pub use read::{
+    Documents, Format, Loaded, OnBroken, Skipped, each_record, read, read_cases, read_columns, read_objects,
+};
 pub use records::{Fields, Record, read_jsonl, read_tsv};
 pub use rows::Rows;
 pub use store::Store;

@@ -42,15 +42,24 @@ fn guarded<T>(path: &Path, row: usize, read: impl FnOnce() -> Result<T, ParquetE
     }
 }
 
+/// What can be read, and what to do about the rest.
+const CODECS: &str = if cfg!(feature = "zstd") {
+    "Zstandard, Snappy, gzip or no compression"
+} else {
+    "Snappy, gzip or no compression (the feature `zstd` reads Zstandard; pyarrow.parquet.write_table(table, path) \
+     writes Snappy)"
+};
+
 /// Fails on the first column in a codec that is not built in.
 fn codecs(reader: &SerializedFileReader<File>) -> Result<(), Complaint> {
     let columns = reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
     for column in columns {
         match column.compression() {
             Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) => {}
+            Compression::ZSTD(_) if cfg!(feature = "zstd") => {}
             other => {
                 let got = format!("{other} in the column `{}`", column.column_path().string());
-                return Err(("columns in Snappy, gzip or no compression".to_owned(), got));
+                return Err((format!("columns in {CODECS}"), got));
             }
         }
     }

@@ -29,6 +29,15 @@ pub enum Format {
     },
     /// Two columns with one tab between them, prompt and response, without a header.
     Tsv,
+    /// The same, but the columns have names and fill two templates.
+    Columns {
+        /// What the templates call them.
+        names: [String; 2],
+        /// Makes the prompt.
+        prompt: Template,
+        /// Makes the response.
+        response: Template,
+    },
     /// Documents without a prompt, for masked or unconditional training.
     Text(Documents),
     /// JSON objects with `instruction`, `output` and, where there is one, `input`, in the prompt that
@@ -81,6 +90,20 @@ pub struct Skipped {
 impl Skipped {
     /// As many complaints are kept.
     pub const KEPT: usize = 8;
+
+    fn add(&mut self, complaint: Error) {
+        self.count += 1;
+        if self.first.len() < Self::KEPT {
+            self.first.push(complaint);
+        }
+    }
+
+    /// Joins what was left out of one more file.
+    pub(super) fn join(&mut self, other: Self) {
+        self.count += other.count;
+        self.first.extend(other.first);
+        self.first.truncate(Self::KEPT);
+    }
 }
 
 impl fmt::Display for Skipped {
@@ -100,35 +123,53 @@ impl fmt::Display for Skipped {
     }
 }
 
-impl<T> Loaded<T> {
-    fn new() -> Self {
-        Self { records: Vec::new(), skipped: Skipped::default() }
-    }
+/// Passes whole records on, and does with broken ones as the caller wishes.
+pub(super) struct Sieve<'a, T> {
+    path: &'a Path,
+    on_broken: OnBroken,
+    take: &'a mut dyn FnMut(T) -> Result<(), Error>,
+    skipped: Skipped,
+}
 
-    /// Keeps a record, or does with a complaint as the caller wishes.
-    pub(super) fn take(
-        &mut self,
-        path: &Path,
-        line: usize,
-        record: Result<T, Complaint>,
-        on_broken: OnBroken,
-    ) -> Result<(), Error> {
+impl<T> Sieve<'_, T> {
+    pub(super) fn pass(&mut self, line: usize, record: Result<T, Complaint>) -> Result<(), Error> {
         let error = match record {
-            Ok(record) => {
-                self.records.push(record);
-                return Ok(());
-            }
-            Err(complaint) => file::record(path, line, complaint),
+            Ok(record) => return (self.take)(record),
+            Err(complaint) => file::record(self.path, line, complaint),
         };
-        if on_broken == OnBroken::Stop {
+        if self.on_broken == OnBroken::Stop {
             return Err(error);
         }
-        self.skipped.count += 1;
-        if self.skipped.first.len() < Skipped::KEPT {
-            self.skipped.first.push(error);
-        }
+        self.skipped.add(error);
         Ok(())
     }
+}
+
+/// What `read` lets through, one after the other.
+fn sifted<T>(
+    path: &Path,
+    on_broken: OnBroken,
+    mut take: impl FnMut(T) -> Result<(), Error>,
+    read: impl FnOnce(&mut Sieve<'_, T>) -> Result<(), Error>,
+) -> Result<Skipped, Error> {
+    let mut sieve = Sieve { path, on_broken, take: &mut take, skipped: Skipped::default() };
+    read(&mut sieve)?;
+    Ok(sieve.skipped)
+}
+
+/// All that `read` lets through.
+fn loaded<T>(
+    path: &Path,
+    on_broken: OnBroken,
+    read: impl FnOnce(&mut Sieve<'_, T>) -> Result<(), Error>,
+) -> Result<Loaded<T>, Error> {
+    let mut records = Vec::new();
+    let take = |record| {
+        records.push(record);
+        Ok(())
+    };
+    let skipped = sifted(path, on_broken, take, read)?;
+    Ok(Loaded { records, skipped })
 }
 
 /// Reads the records of a file. Blank lines are passed over.
@@ -136,7 +177,7 @@ impl<T> Loaded<T> {
 /// # Errors
 /// [`Error::Io`]; [`Error::Record`], naming file and line, for a broken record, unless it is skipped, and
 /// always for a JSON array of broken syntax or a broken Parquet file, because nothing tells where the next
-/// record begins, for Parquet in another codec than Snappy or gzip, and for a task without its definition or
+/// record begins, for Parquet in another codec than Snappy, gzip or, with the feature `zstd`, Zstandard, and for a task without its definition or
 /// instances.
 ///
 /// # Example
@@ -152,31 +193,58 @@ impl<T> Loaded<T> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn read(path: impl AsRef<Path>, format: &Format, on_broken: OnBroken) -> Result<Loaded<Record>, Error> {
-    let path = path.as_ref();
-    let mut loaded = Loaded::new();
+    loaded(path.as_ref(), on_broken, |sieve| records(format, sieve))
+}
+
+/// As [`read`], but hands each record over as soon as it is read, so that a file may be larger than memory. An
+/// array of JSON is held as a whole nevertheless; objects on lines of their own and Parquet are not.
+///
+/// # Errors
+/// As [`read`], and those of `take`.
+pub fn each_record(
+    path: impl AsRef<Path>,
+    format: &Format,
+    on_broken: OnBroken,
+    take: impl FnMut(Record) -> Result<(), Error>,
+) -> Result<Skipped, Error> {
+    sifted(path.as_ref(), on_broken, take, |sieve| records(format, sieve))
+}
+
+fn records(format: &Format, sieve: &mut Sieve<'_, Record>) -> Result<(), Error> {
+    let path = sieve.path;
     match format {
-        Format::Json(fields) => objects(path, &mut loaded, on_broken, |object| vec![fields.record(object)]),
-        Format::Filled { prompt, response } => objects(path, &mut loaded, on_broken, |object| {
-            let record =
-                || Ok(Record { prompt: filled(prompt, object)?, response: filled(response, object)? });
-            vec![record()]
+        Format::Json(fields) => objects(sieve, |object| vec![fields.record(object)]),
+        Format::Filled { prompt, response } => objects(sieve, |object| {
+            let lookup = |field: &str| object.get(field).and_then(Value::as_str);
+            let got = |field: &str| file::named(object.get(field));
+            vec![filled([prompt, response], lookup, got)]
         }),
-        Format::Alpaca => objects(path, &mut loaded, on_broken, |object| vec![alpaca(object)]),
-        Format::Chat(chat) => objects(path, &mut loaded, on_broken, |object| conversation(chat, object)),
-        Format::Tsv => tsv(path, &mut loaded, on_broken),
-        Format::Text(Documents::Lines) => each_line(path, |line, text| {
-            loaded.take(path, line, text.map(str::to_owned).map(document), on_broken)
+        Format::Alpaca => objects(sieve, |object| vec![alpaca(object)]),
+        Format::Chat(chat) => objects(sieve, |object| conversation(chat, object)),
+        Format::Tsv => each_line(path, |line, text| sieve.pass(line, text.and_then(tsv))),
+        Format::Columns { names, prompt, response } => each_line(path, |line, text| {
+            let record = text.and_then(tsv).and_then(|Record { prompt: first, response: second }| {
+                let columns = [(&names[0], first.as_str()), (&names[1], second.as_str())];
+                let lookup =
+                    |field: &str| columns.iter().find(|(name, _)| *name == field).map(|(_, text)| *text);
+                filled([prompt, response], lookup, |_| {
+                    format!("the columns `{}` and `{}`", names[0], names[1])
+                })
+            });
+            sieve.pass(line, record)
         }),
+        Format::Text(Documents::Lines) => {
+            each_line(path, |line, text| sieve.pass(line, text.map(str::to_owned).map(document)))
+        }
         Format::Text(Documents::Paragraphs) => {
-            each_paragraph(path, |line, text| loaded.take(path, line, text.map(document), on_broken))
+            each_paragraph(path, |line, text| sieve.pass(line, text.map(document)))
         }
         Format::NaturalInstructions(how) => {
             let object = file::whole_object(path)?;
             let records = task(how, &object).map_err(|complaint| file::record(path, 1, complaint))?;
-            records.into_iter().try_for_each(|record| loaded.take(path, 1, record, on_broken))
+            records.into_iter().try_for_each(|record| sieve.pass(1, record))
         }
-    }?;
-    Ok(loaded)
+    }
 }
 
 /// Reads the named fields of text of JSON objects: one a line, in one array, or rows of Parquet.
@@ -188,12 +256,12 @@ pub fn read_cases(
     fields: &[&str],
     on_broken: OnBroken,
 ) -> Result<Loaded<Case>, Error> {
-    let mut loaded = Loaded::new();
-    objects(path.as_ref(), &mut loaded, on_broken, |object| {
-        let named = |&field: &&str| Ok((field.to_owned(), file::text(object, field)?));
-        vec![fields.iter().map(named).collect()]
-    })?;
-    Ok(loaded)
+    loaded(path.as_ref(), on_broken, |sieve| {
+        objects(sieve, |object| {
+            let named = |&field: &&str| Ok((field.to_owned(), file::text(object, field)?));
+            vec![fields.iter().map(named).collect()]
+        })
+    })
 }
 
 /// Reads columns with one tab between them, without a header, as fields of these names; blank lines are
@@ -206,7 +274,7 @@ pub fn read_columns(
     columns: &[&str],
     on_broken: OnBroken,
 ) -> Result<Loaded<Case>, Error> {
-    let (path, mut loaded) = (path.as_ref(), Loaded::new());
+    let path = path.as_ref();
     let case = |text: &str| -> Result<Case, Complaint> {
         let texts: Vec<&str> = text.split('\t').collect();
         if texts.len() != columns.len() {
@@ -214,8 +282,7 @@ pub fn read_columns(
         }
         Ok(columns.iter().zip(texts).map(|(&name, text)| (name.to_owned(), text.to_owned())).collect())
     };
-    each_line(path, |line, text| loaded.take(path, line, text.and_then(case), on_broken))?;
-    Ok(loaded)
+    loaded(path, on_broken, |sieve| each_line(path, |line, text| sieve.pass(line, text.and_then(case))))
 }
 
 /// Reads JSON objects, one a line or in one array, each as the caller parses it. A complaint is what was
@@ -242,27 +309,29 @@ pub fn read_objects<T>(
     on_broken: OnBroken,
     parse: impl Fn(&Object) -> Result<T, Complaint>,
 ) -> Result<Loaded<T>, Error> {
-    let mut loaded = Loaded::new();
-    objects(path.as_ref(), &mut loaded, on_broken, |object| vec![parse(object)])?;
-    Ok(loaded)
+    loaded(path.as_ref(), on_broken, |sieve| objects(sieve, |object| vec![parse(object)]))
 }
 
 fn objects<T>(
-    path: &Path,
-    loaded: &mut Loaded<T>,
-    on_broken: OnBroken,
+    sieve: &mut Sieve<'_, T>,
     parse: impl Fn(&Object) -> Vec<Result<T, Complaint>>,
 ) -> Result<(), Error> {
-    each_object(path, |line, object| {
+    each_object(sieve.path, |line, object| {
         let records = object.map_or_else(|complaint| vec![Err(complaint)], |object| parse(&object));
-        records.into_iter().try_for_each(|record| loaded.take(path, line, record, on_broken))
+        records.into_iter().try_for_each(|record| sieve.pass(line, record))
     })
 }
 
-fn filled(template: &Template, object: &Object) -> Result<String, Complaint> {
-    template
-        .render(|field| object.get(field).and_then(Value::as_str))
-        .map_err(|field| (format!("text in the field `{field}`"), file::named(object.get(field))))
+/// Two templates filled with the texts that `lookup` finds; `got` says what there is instead of a field.
+fn filled<'a>(
+    [prompt, response]: [&Template; 2],
+    lookup: impl Fn(&str) -> Option<&'a str>,
+    got: impl Fn(&str) -> String,
+) -> Result<Record, Complaint> {
+    let fill = |template: &Template| {
+        template.render(&lookup).map_err(|field| (format!("text in the field `{field}`"), got(field)))
+    };
+    Ok(Record { prompt: fill(prompt)?, response: fill(response)? })
 }
 
 fn document(text: String) -> Record {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::data::file::{Complaint, Object, each_line, text};
-use crate::data::{Format, Loaded, OnBroken, read};
+use crate::data::file::{Complaint, Object, text};
+use crate::data::{Format, OnBroken, read};
 use crate::error::Error;
 
 /// What is asked and what should be answered.
@@ -66,13 +66,10 @@ pub fn read_tsv(path: impl AsRef<Path>) -> Result<Vec<Record>, Error> {
     Ok(read(path, &Format::Tsv, OnBroken::Stop)?.records)
 }
 
-/// Two columns a line.
-pub(super) fn tsv(path: &Path, loaded: &mut Loaded<Record>, on_broken: OnBroken) -> Result<(), Error> {
-    each_line(path, |line, text| {
-        let columns = |text: &str| match *text.split('\t').collect::<Vec<_>>() {
-            [prompt, response] => Ok(Record { prompt: prompt.to_owned(), response: response.to_owned() }),
-            ref columns => Err(("2 columns".to_owned(), format!("{}", columns.len()))),
-        };
-        loaded.take(path, line, text.and_then(columns), on_broken)
-    })
+/// Two columns of a line.
+pub(super) fn tsv(line: &str) -> Result<Record, Complaint> {
+    match *line.split('\t').collect::<Vec<_>>() {
+        [prompt, response] => Ok(Record { prompt: prompt.to_owned(), response: response.to_owned() }),
+        ref columns => Err(("2 columns".to_owned(), format!("{}", columns.len()))),
+    }
 }

@@ -1,6 +1,7 @@
 //! Where sequences lie: in memory or in a file.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use dlm_core::sequence::check_ids;
 use dlm_core::{Sequence, TokenId};
@@ -76,6 +77,29 @@ impl Rows for Vec<Sequence> {
 
     fn check(&self, size: usize) -> Result<(), Error> {
         (self.iter().enumerate()).try_for_each(|(index, row)| Ok(check_ids(index, row.ids(), size)?))
+    }
+}
+
+/// Shared rows.
+impl<R: Rows + ?Sized> Rows for Arc<R> {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn row_len(&self, row: usize) -> usize {
+        (**self).row_len(row)
+    }
+
+    fn part(&self, row: usize, span: Range<usize>) -> Result<Sequence, Error> {
+        (**self).part(row, span)
+    }
+
+    fn content(&self) -> u64 {
+        (**self).content()
+    }
+
+    fn check(&self, size: usize) -> Result<(), Error> {
+        (**self).check(size)
     }
 }
 

@@ -65,7 +65,7 @@ pub fn device() -> Device {
 
 /// A toy of width 8.
 pub fn toy(dropout: f64) -> Toy {
-    init_seeded(|device| Toy::new(8, dropout, device), &device(), 3)
+    init_seeded(Toy::new(8, dropout, &device()), &device(), 3)
 }
 
 /// burn's generator belongs to the whole process: tests that need its draws to repeat run one by one.

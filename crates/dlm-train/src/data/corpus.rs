@@ -1,0 +1,181 @@
+//! Where records of text lie, and the sequences that become of them.
+
+use std::path::PathBuf;
+
+use dlm_core::{Sequence, TokenId};
+use serde::{Deserialize, Serialize};
+
+use crate::data::examples::fitted;
+use crate::data::read::{Skipped, each_record};
+use crate::data::tokenise::stretch_on;
+use crate::data::{Format, OnBroken, Recipe, Record};
+use crate::error::{Error, Foreign};
+use crate::hash::{START, digest, fnv};
+
+/// Records that are tokens in memory at a time.
+const BLOCK: usize = 1 << 14;
+
+/// Records of text that come one after the other: a slice in memory, or [`Files`].
+pub trait Corpus {
+    /// A hash of all that the records are made from.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn content(&self) -> Result<u64, Error>;
+
+    /// Hands over each record, in the same order each time, and tells of broken ones that were left out.
+    ///
+    /// # Errors
+    /// As [`read`](crate::data::read), and those of `take`.
+    fn each(&self, take: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<Skipped, Error>;
+}
+
+impl Corpus for [Record] {
+    fn content(&self) -> Result<u64, Error> {
+        let texts = self.iter().flat_map(|record| [&record.prompt, &record.response]);
+        let hash = fnv(START, (self.len() as u64).to_le_bytes());
+        Ok(texts.fold(hash, |hash, text| with_text(hash, text)))
+    }
+
+    fn each(&self, take: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<Skipped, Error> {
+        self.iter().try_for_each(|record| take(record.clone()))?;
+        Ok(Skipped::default())
+    }
+}
+
+impl Corpus for Vec<Record> {
+    fn content(&self) -> Result<u64, Error> {
+        self.as_slice().content()
+    }
+
+    fn each(&self, take: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<Skipped, Error> {
+        self.as_slice().each(take)
+    }
+}
+
+/// The records of files, read one after the other and never held.
+///
+/// Their hash is that of the files' bytes and of how they are read, so a changed file is another corpus, and an
+/// unchanged one is known without being parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// Each file, and how it holds its records.
+    pub files: Vec<(PathBuf, Format)>,
+    /// What a broken record does.
+    pub on_broken: OnBroken,
+}
+
+impl Corpus for Files {
+    fn content(&self) -> Result<u64, Error> {
+        self.files.iter().try_fold(START, |hash, (path, format)| {
+            let (bytes, content) = digest(path)?;
+            let hash = fnv(hash, [bytes, content].into_iter().flat_map(u64::to_le_bytes));
+            // A format shows all that it consists of.
+            Ok(with_text(hash, &format!("{format:?}{:?}", self.on_broken)))
+        })
+    }
+
+    fn each(&self, take: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<Skipped, Error> {
+        let mut skipped = Skipped::default();
+        for (path, format) in &self.files {
+            skipped.join(each_record(path, format, self.on_broken, &mut *take)?);
+        }
+        Ok(skipped)
+    }
+}
+
+/// What became of the records of a corpus.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Sequences that were made, one a record.
+    pub rows: usize,
+    /// Records that were left out for their length.
+    pub dropped: usize,
+    /// Broken records that were left out.
+    pub skipped: usize,
+    /// What is wrong with the first of them, at most [`Skipped::KEPT`].
+    pub complaints: Vec<String>,
+}
+
+impl Taken {
+    /// Adds what became of another corpus.
+    pub fn join(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.dropped += other.dropped;
+        self.skipped += other.skipped;
+        self.complaints.extend(other.complaints);
+        self.complaints.truncate(Skipped::KEPT);
+    }
+}
+
+/// The sequences of `corpus` in memory, as [`tokenise`](crate::data::tokenise) and
+/// [`sequences`](crate::data::sequences) make them; [`cached`](crate::data::cached) has them in a file. No more
+/// than 16 384 records are held as text at a time.
+///
+/// # Errors
+/// Those of the corpus, and as [`cached`](crate::data::cached).
+///
+/// # Example
+/// ```
+/// use dlm_core::Vocabulary;
+/// use dlm_train::data::{Limit, Recipe, Record, in_memory};
+/// let records = vec![Record { prompt: "ab".into(), response: "c".into() }];
+/// let letters = |text: &str| Ok::<_, std::fmt::Error>(text.bytes().map(u32::from).collect());
+/// let vocabulary = Vocabulary::new(256, 0, 1, 2, 3)?;
+/// let recipe = Recipe { tokeniser: "bytes".into(), vocabulary, limit: Limit::default(), threads: 2 };
+/// let (rows, taken) = in_memory(&records, &recipe, letters)?;
+/// assert_eq!((rows[0].ids(), taken.rows), ([0, 97, 98, 99, 2].as_slice(), 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn in_memory<E: Into<Foreign>>(
+    corpus: &(impl Corpus + ?Sized),
+    recipe: &Recipe,
+    tokeniser: impl Fn(&str) -> Result<Vec<TokenId>, E> + Sync,
+) -> Result<(Vec<Sequence>, Taken), Error> {
+    let mut rows = Vec::new();
+    let push = |row| {
+        rows.push(row);
+        Ok(())
+    };
+    let taken = each_row(corpus, recipe, tokeniser, |_| {}, push)?;
+    Ok((rows, taken))
+}
+
+/// Hands over the sequences of a corpus, made a block of records at a time. `progress` is told how many records
+/// are done.
+pub(super) fn each_row<E: Into<Foreign>>(
+    corpus: &(impl Corpus + ?Sized),
+    recipe: &Recipe,
+    tokeniser: impl Fn(&str) -> Result<Vec<TokenId>, E> + Sync,
+    mut progress: impl FnMut(usize),
+    mut push: impl FnMut(Sequence) -> Result<(), Error>,
+) -> Result<Taken, Error> {
+    let mut taken = Taken::default();
+    let mut made = |records: &mut Vec<Record>| -> Result<(), Error> {
+        let first = taken.rows + taken.dropped;
+        let examples = stretch_on(recipe.threads, first, records, &tokeniser)?;
+        let rows = fitted(first, &examples, &recipe.vocabulary, recipe.limit)?;
+        taken.rows += rows.len();
+        taken.dropped += records.len() - rows.len();
+        rows.into_iter().try_for_each(&mut push)?;
+        progress(first + records.len());
+        records.clear();
+        Ok(())
+    };
+    let mut block = Vec::new();
+    let skipped = corpus.each(&mut |record| {
+        block.push(record);
+        if block.len() == BLOCK { made(&mut block) } else { Ok(()) }
+    })?;
+    if !block.is_empty() {
+        made(&mut block)?;
+    }
+    taken.skipped = skipped.count;
+    taken.complaints = skipped.first.iter().map(ToString::to_string).collect();
+    Ok(taken)
+}
+
+/// Goes on with the hash of texts, each with its length, so that one does not run into the next.
+pub(super) fn with_text(hash: u64, text: &str) -> u64 {
+    fnv(fnv(hash, (text.len() as u64).to_le_bytes()), text.bytes())
+}

@@ -32,6 +32,7 @@ mod flow;
 mod gen_md4;
 mod nelbo;
 mod nll;
+mod place;
 mod rdm;
 mod score_entropy;
 mod weighting;

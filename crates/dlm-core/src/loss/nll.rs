@@ -193,7 +193,7 @@ fn value_and_gradient(logits: Tensor<2>, targets: &[TokenId], weights: &Weights)
 }
 
 /// The tensor off the tape: a detached leaf would still have everything computed from it recorded.
-fn constant<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
+pub(super) fn constant<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
     tensor.clone().detach().set_require_grad(false)
 }
 

@@ -11,7 +11,7 @@ use crate::sequence::TokenId;
 
 /// Entries of the pieces in which `[N, V]` is worked through, so that what a loss needs beside the logits and
 /// their gradient does not grow with N.
-const PIECE: usize = 1 << 22;
+const PIECE: usize = 1 << 20;
 
 /// Stands for ln 0.
 pub(super) const NEVER: f64 = -1e30;

@@ -19,7 +19,7 @@ use crate::schedule::Schedule;
 /// ([`forbid`](super::forbid)) the absorbing loss is MDLM's, the cross-entropy times T·λ₂.
 ///
 /// # Source
-/// Austin et al. 2021, arXiv:2107.03006, Eq. 1 and 4; in RDM (arXiv:2302.05737) the vanilla absorbing and
+/// Austin et al. 2021, arXiv:2107.03006 (the bound and its posterior); in RDM (arXiv:2302.05737) the vanilla absorbing and
 /// multinomial models; Sahoo et al. 2024, arXiv:2406.07524.
 ///
 /// # Numerics

@@ -24,7 +24,7 @@ use crate::schedule::{Hybrid, Schedule};
 ///
 /// # Source
 /// von Rütte et al. 2025, arXiv:2503.04482 (the GIDD ELBO: any mixture); Schiff et al. 2024, arXiv:2412.10193, and
-/// Sahoo et al. 2025, arXiv:2506.10892 (uniform); Sahoo et al. 2024, arXiv:2406.07524, Eq. 10 (absorbing). What p
+/// Sahoo et al. 2025, arXiv:2506.10892 (uniform); Sahoo et al. 2024, arXiv:2406.07524 (absorbing). What p
 /// has to be: "Uniform Diffusion Models Revisited" 2026, arXiv:2605.22765.
 ///
 /// # Numerics

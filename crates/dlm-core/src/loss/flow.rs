@@ -18,6 +18,9 @@ use crate::schedule::Schedule;
 /// # Source
 /// Shaul et al. 2024, arXiv:2412.03487 (generalised KL); Gat et al. 2024, arXiv:2407.15595 (the mixture path).
 ///
+/// # Numerics
+/// At t = 0 the weight is infinite: times begin at some ε above it.
+///
 /// # Example
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -17,6 +17,9 @@ use crate::schedule::PerToken;
 /// # Source
 /// Shi et al. 2024, arXiv:2406.04329 (state-dependent masking), with fixed rates.
 ///
+/// # Numerics
+/// At t = 0, where nothing is noise, the weight is infinite.
+///
 /// # Example
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -1,14 +1,15 @@
 //! Gradients in closed form against differences, and all losses of tokens at the edges of f32 and f16.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::float_cmp, reason = "these numbers are exact")]
 
 mod common;
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use common::{
-    V, all, close, divergence, forbid_for, logits, losses, numbers, pairs, softmax, upload, vocabulary,
+    MASK, V, all, close, divergence, forbid_for, logits, losses, numbers, pairs, softmax, upload, vocabulary,
 };
-use dlm_core::loss::{Elbo, LogScores, Reduction, ScoreEntropy, TokenLoss};
+use dlm_core::loss::{Confidence, Elbo, LogScores, Reduction, ScoreEntropy, TokenLoss};
 use dlm_core::schedule::Linear;
 use dlm_core::{Batch, Forward, Noised, Prior, Sequence, Vocabulary};
 
@@ -48,6 +49,25 @@ fn gradients_are_those_of_differences() {
             }
         }
     }
+}
+
+#[test]
+fn confidence_sharpens_right_guesses_alone() {
+    let batch = Batch::new(&[Sequence::whole(vec![3, 4])], &vocabulary()).unwrap();
+    let noised = Noised::with_noise(&batch, &[0.5], &[true; 2], Prior::Absorbing { mask: MASK }).unwrap();
+    let p = [0.5_f64, 0.3, 0.2];
+    let row = [vec![-1e30; 3], p.map(f64::ln).to_vec(), vec![-1e30]].concat();
+    let z = upload(&[row.clone(), row], &Device::flex().autodiff()).require_grad();
+    let terms = Confidence.terms(z.clone(), &noised);
+    let entropy: f64 = p.iter().map(|p| -p * p.ln()).sum();
+    let got = numbers(terms.clone().inner());
+    assert!(close(got[0], entropy, 1e-6) && got[1] == 0.0, "{got:?}");
+    let gradient: Vec<f32> = z.grad(&terms.sum().backward()).unwrap().into_data().iter().collect();
+    for (got, p) in gradient[3..6].iter().zip(p) {
+        // dH/dz = −p·(ln p + H)
+        assert!(close(f64::from(*got), -p * (p.ln() + entropy), 1e-6), "{gradient:?}");
+    }
+    assert!(gradient[V..].iter().all(|&g| g == 0.0), "{gradient:?}");
 }
 
 #[test]
@@ -138,7 +158,7 @@ fn nothing_asked_costs_nothing() {
 
 #[test]
 fn a_large_vocabulary_is_worked_through_in_pieces() {
-    // Three pieces of 4 M entries; the words and what becomes of them differ from row to row.
+    // Ten pieces of a million entries; the words and what becomes of them differ from row to row.
     let (words, rows) = (100_000_u32, 100);
     let vocabulary = Vocabulary::new(words as usize, 0, 1, 2, 3).unwrap();
     let text: Vec<u32> = (0..rows).map(|n| 10 + 977 * n).collect();

@@ -61,11 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// One form: the faster of two runs in seconds, and the peak in MiB.
 #[allow(clippy::print_stdout)]
-fn measure(
-    [words, positions, width]: [usize; 3],
-    chunk: usize,
-    untaped: bool,
-) -> Result<(), Box<dyn Error>> {
+fn measure([words, positions, width]: [usize; 3], chunk: usize, untaped: bool) -> Result<(), Box<dyn Error>> {
     let device = Device::default().autodiff();
     let mask = words as u32 - 1;
     let vocabulary = Vocabulary::new(words, 0, 1, 2, mask)?;

@@ -12,8 +12,8 @@ use dlm_core::loss::{
 use dlm_core::prior::{Mixed, Words};
 use dlm_core::schedule::{Hybrid, Linear, PerToken};
 use dlm_core::{
-    Batch, CounterRng, Denoiser, DenoiserInput, Error, Forward, Noised, Prior, Schedule, Sequence, Times, TokenId,
-    Vocabulary,
+    Batch, CounterRng, Denoiser, DenoiserInput, Error, Forward, Noised, Prior, Schedule, Sequence, Times,
+    TokenId, Vocabulary,
 };
 use dlm_train::data::{BatchSize, Batches};
 use dlm_train::objective::{Corruption, Diffused, Tokens};
@@ -124,11 +124,7 @@ fn the_bound_of_hybrid_noise_learns_the_entropy() {
 }
 
 /// The logits of a word where its noise is known to be `x_t`: those of any word, and how likely that noise is.
-fn informed(
-    logits: Tensor<2>,
-    noised: &Noised,
-    likely: impl Fn(TokenId, TokenId, f64) -> f64,
-) -> Tensor<2> {
+fn informed(logits: Tensor<2>, noised: &Noised, likely: impl Fn(TokenId, TokenId, f64) -> f64) -> Tensor<2> {
     let noise = |&at: &usize| {
         let (xt, t) = (noised.xt()[at], noised.time_at(at));
         [likely(0, xt, t).ln() as f32, likely(1, xt, t).ln() as f32, 0.0]
@@ -155,7 +151,8 @@ fn flow_matching_learns_what_a_token_was() {
         };
         pair(0, 0) + pair(0, 1) + pair(1, 0) + pair(1, 1)
     };
-    let mean = |p| (0..5000).map(|i| at(1e-3 + 0.999 * (f64::from(i) + 0.5) / 5000.0, p)).sum::<f64>() / 5000.0;
+    let mean =
+        |p| (0..5000).map(|i| at(1e-3 + 0.999 * (f64::from(i) + 0.5) / 5000.0, p)).sum::<f64>() / 5000.0;
     let expected = [mean([0.5, 0.5]), mean([0.8, 0.2])];
     assert!(expected[1] > entropy(), "a path that does not go back is a bound");
     for (got, expected) in losses.iter().zip(expected) {

@@ -104,9 +104,8 @@ impl<S: Schedule> TokenLoss for D3pm<'_, S> {
     type Output = Tensor<2>;
 
     fn terms(&self, logits: Tensor<2>, noised: &Noised) -> Tensor<1> {
-        let at = |end: usize| {
-            Places::new(self.forward, noised, |t| self.forward.level(self.interval(t)[end]))
-        };
+        let at =
+            |end: usize| Places::new(self.forward, noised, |t| self.forward.level(self.interval(t)[end]));
         let (early, late) = (at(0), at(1));
         let pairs = early.list().iter().zip(late.list()).zip(noised.at());
         let between: Vec<Between> = pairs
@@ -165,8 +164,7 @@ impl Own {
         let nothing = |b: &Between| b.early_truth <= 0.0;
         let direct = column(&|b| f64::from(u8::from(nothing(b)))).greater_elem(0.5);
         let before = log_s.clone() - column(&|b| ln(b.early_truth));
-        let grown =
-            column(&|b| b.late_alpha - b.early_alpha) * p + column(&|b| b.late_noise - b.early_noise);
+        let grown = column(&|b| b.late_alpha - b.early_alpha) * p + column(&|b| b.late_noise - b.early_noise);
         let grown = grown / log_s.clone().exp();
         // Far from 0, where it may leave the range of f32, a difference of logarithms is exact enough.
         let far = grown.clone().abs().greater_elem(0.5);

@@ -138,8 +138,8 @@ fn closed(said: &Said, piece: &Piece<'_>, weight: &Tensor<2>) -> Closed {
     let log_text = log_alpha.clone() + said.log_p_x0.clone();
     let log_s = log_add_exp(column(|place| ln(place.noise_x0)), log_text.clone());
     let truth = column(Place::truth_x0);
-    let y = (said.p.clone().gather(1, said.x0.clone()) - 1.0)
-        * column(|place| place.alpha() / place.truth_x0());
+    let y =
+        (said.p.clone().gather(1, said.x0.clone()) - 1.0) * column(|place| place.alpha() / place.truth_x0());
     let l = log_ratio(y.clone(), log_s.clone() - column(|place| place.truth_x0().ln()));
     let exact = truth.clone() * (y - l);
     let exact_slope = text_x0 - truth * (log_text - log_s).exp();

@@ -117,9 +117,8 @@ impl Piece<'_> {
     pub(super) fn log_noise(&self, vocabulary: usize) -> Tensor<2> {
         // The two kinds side by side: a sum would lose a small number in ln 0.
         let is_mask = |id: usize| self.prior.mask() == Some(id as TokenId);
-        let of = |value: &dyn Fn(usize) -> f64| {
-            row(&(0..vocabulary).map(value).collect::<Vec<_>>(), self.device)
-        };
+        let of =
+            |value: &dyn Fn(usize) -> f64| row(&(0..vocabulary).map(value).collect::<Vec<_>>(), self.device);
         let word = |id: usize| self.prior.words().map_or(NEVER, |words| ln(words.prob(id as TokenId)));
         let words = self.column(|place| ln(place.level.words)) * of(&|id| f64::from(u8::from(!is_mask(id))));
         let masks = self.column(|place| ln(place.level.mask)) * of(&|id| f64::from(u8::from(is_mask(id))));

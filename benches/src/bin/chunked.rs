@@ -1,4 +1,4 @@
-//! Time and peak memory of `nll` and `nll_chunked`, forward and backward, at a decoder of XLM-R's size.
+//! Time and peak memory of `nll`, `nll_chunked` and `NllChunks`, forward and backward, at a decoder of XLM-R's size.
 //!
 //! ```sh
 //! cargo run --release -p dlm-benches --bin chunked                  # 250 002 words, 4096 positions, width 768
@@ -14,18 +14,20 @@ use std::process::Command;
 use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use dlm::core::loss::{Mlm, nll, nll_chunked};
+use dlm::core::loss::{Mlm, NllChunks, nll, nll_chunked};
 use dlm::core::{Batch, Decoder, Noised, Prior, Sequence, Vocabulary};
 use dlm::train::Memory;
 
-const CHUNKS: [usize; 4] = [0, 128, 256, 512];
+/// The forms: rows at a time, 0 for all, and whether the decoder's gradient stays off the tape.
+const FORMS: [(usize, bool); 6] =
+    [(0, false), (128, false), (256, false), (128, true), (256, true), (512, true)];
 
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<usize> =
         std::env::args().skip(1).map(|argument| argument.parse()).collect::<Result<_, _>>()?;
-    if let [words, positions, width, chunk] = arguments[..] {
-        return measure(words, positions, width, chunk);
+    if let [words, positions, width, chunk, untaped] = arguments[..] {
+        return measure([words, positions, width], chunk, untaped == 1);
     }
     let sizes = if let [words, positions, width] = arguments[..] {
         [words, positions, width]
@@ -33,14 +35,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         [250_002, 4096, 768]
     };
     println!("{} words, {} positions, width {}", sizes[0], sizes[1], sizes[2]);
-    println!("| rows at a time | time | ratio | peak | ratio |\n|---|---|---|---|---|");
+    println!("| form | time | ratio | peak | ratio |\n|---|---|---|---|---|");
     let mut plain = None;
-    for chunk in CHUNKS {
+    for (chunk, untaped) in FORMS {
         let output = Command::new(std::env::current_exe()?)
-            .args(sizes.into_iter().chain([chunk]).map(|size| size.to_string()))
+            .args(sizes.into_iter().chain([chunk, usize::from(untaped)]).map(|size| size.to_string()))
             .output()?;
         let text = String::from_utf8(output.stdout)?;
-        let name = if chunk == 0 { "all (`nll`)".to_owned() } else { chunk.to_string() };
+        let name = match (chunk, untaped) {
+            (0, _) => "`nll`".to_owned(),
+            (chunk, false) => format!("`nll_chunked`, {chunk} rows at a time"),
+            (chunk, true) => format!("`NllChunks`, {chunk} rows at a time"),
+        };
         let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         let [seconds, mib] = numbers[..] else {
             println!("| {name} | failed: {} | | | |", String::from_utf8_lossy(&output.stderr).trim());
@@ -55,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// One form: the faster of two runs in seconds, and the peak in MiB.
 #[allow(clippy::print_stdout)]
-fn measure(words: usize, positions: usize, width: usize, chunk: usize) -> Result<(), Box<dyn Error>> {
+fn measure([words, positions, width]: [usize; 3], chunk: usize, untaped: bool) -> Result<(), Box<dyn Error>> {
     let device = Device::default().autodiff();
     let mask = words as u32 - 1;
     let vocabulary = Vocabulary::new(words, 0, 1, 2, mask)?;
@@ -71,11 +77,12 @@ fn measure(words: usize, positions: usize, width: usize, chunk: usize) -> Result
     let mut fastest = f64::INFINITY;
     for _ in 0..2 {
         let began = Instant::now();
-        let loss = match chunk {
-            0 => nll(decoder.forward(features.clone()), &noised, &Mlm),
-            chunk => nll_chunked(features.clone(), &decoder, &noised, &Mlm, chunk),
+        let chunks = || NllChunks::new(features.clone(), &decoder, &noised, &Mlm, chunk);
+        let gradients = match (chunk, untaped) {
+            (0, _) => nll(decoder.forward(features.clone()), &noised, &Mlm).backward(),
+            (_, false) => nll_chunked(features.clone(), &decoder, &noised, &Mlm, chunk).backward(),
+            (_, true) => chunks().backward(&decoder),
         };
-        let gradients = loss.backward();
         black_box((features.grad(&gradients), decoder.weight.grad(&gradients)));
         fastest = fastest.min(began.elapsed().as_secs_f64());
     }

@@ -5,9 +5,10 @@
 
 use burn::tensor::{Device, Tensor};
 use dlm_core::loss::{
-    Cart, D3pm, Elbo, Flat, Mlm, Nelbo, Rdm, Reduction, Scaled, TokenLoss, Weighting, Weights, forbid, nll,
+    Cart, Confidence, D3pm, Elbo, Flat, FlowMatching, GenMd4, LogScores, Mlm, Nelbo, Rdm, Reduction, Scaled,
+    ScoreEntropy, TokenLoss, Weighting, Weights, forbid, nll,
 };
-use dlm_core::schedule::{Cosine, Linear};
+use dlm_core::schedule::{Cosine, Linear, PerToken};
 use dlm_core::{Batch, CounterRng, Error, Forward, Noised, Prior, Sequence, Times, TokenId, Vocabulary};
 
 const V: usize = 7;
@@ -87,6 +88,57 @@ fn rows_without_noise_cost_nothing_and_rows_of_noise_alone_are_finite() {
     assert_eq!(Cart::new(0.3, Reduction::Sum).unwrap().weights(&half).target, [0.0; 3]);
     let terms = D3pm::new(&forward, 10).unwrap().terms(logits(&clean), &clean);
     assert_eq!(Reduction::Noisy.reduce(terms, &clean).into_scalar::<f32>(), 0.0);
+}
+
+#[test]
+fn losses_of_tokens_are_finite_on_rows_of_noise_alone_and_nothing_on_rows_without() {
+    let batch = Batch::new(&vec![Sequence::whole(vec![3, 4, 5]); 2], &vocabulary()).unwrap();
+    let forward = Forward::new(Cosine, masks());
+    let noised = forward.noise(&batch, &[1.0, 0.0], &CounterRng::new(0)).unwrap();
+    let none = forward.noise(&batch, &[0.0; 2], &CounterRng::new(0)).unwrap();
+    let losses: [Box<dyn TokenLoss<Output = Tensor<2>> + '_>; 5] = [
+        Box::new(Elbo::new(&forward)),
+        Box::new(D3pm::new(&forward, 4).unwrap()),
+        Box::new(FlowMatching::new(Cosine)),
+        Box::new(GenMd4::new(PerToken::new(&[1.5; V]).unwrap())),
+        Box::new(Confidence),
+    ];
+    for (index, loss) in losses.iter().enumerate() {
+        let terms: Vec<f32> = loss.terms(logits(&noised), &noised).into_data().iter().collect();
+        assert!(terms.len() == 3 && terms.iter().all(|term| term.is_finite()), "loss {index}: {terms:?}");
+        let nothing = Reduction::Rows.reduce(loss.terms(logits(&none), &none), &none);
+        assert_eq!(nothing.into_scalar::<f32>(), 0.0, "loss {index}");
+    }
+    for noised in [noised, none] {
+        let scores = LogScores::from_logits(logits(&noised), &noised, &forward);
+        let terms = ScoreEntropy::new(&forward).terms(scores, &noised);
+        assert!(Reduction::Rows.reduce(terms, &noised).into_scalar::<f32>().is_finite());
+    }
+}
+
+#[test]
+fn near_clean_tokens_weigh_more_in_their_own_document_alone() {
+    let document = |n: usize| Sequence::whole(vec![3; n]);
+    let weights = |batch: &Batch, noisy: &[bool]| {
+        let noised = Noised::with_noise(batch, &vec![0.5; batch.rows()], noisy, masks()).unwrap();
+        Cart::new(0.3, Reduction::Sum).unwrap().weights(&noised).target
+    };
+    let close = |got: &[f64], by_hand: &[f64]| {
+        got.len() == by_hand.len() && got.iter().zip(by_hand).all(|(a, b)| (a - b).abs() < 1e-12)
+    };
+    // Clean, noise, noise, clean: one clean token next to each and one two places off; padding is none.
+    let padded = Batch::new(&[document(4), document(6)], &vocabulary()).unwrap();
+    let noisy: Vec<bool> = [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1].map(|flag| flag == 1).to_vec();
+    let got = weights(&padded, &noisy);
+    let far: f64 = (0..5).map(|distance| 0.15 * 0.7_f64.powi(distance)).sum();
+    assert!(close(&got, &[0.15 + 0.105, 0.105 + 0.15, far]), "{got:?}");
+    let packed = Batch::packed(&[vec![document(2), document(2)]], &vocabulary()).unwrap();
+    let got = weights(&packed, &[false, true, true, false]);
+    assert!(close(&got, &[0.15, 0.15]), "{got:?}");
+    // The mean is of the weighted terms.
+    let noised = Noised::with_noise(&packed, &[0.5], &[false, true, true, false], masks()).unwrap();
+    let mean = Cart::new(0.3, Reduction::Positions).unwrap().weights(&noised).target;
+    assert!(close(&mean, &[0.15 / 4.0, 0.15 / 4.0]), "{mean:?}");
 }
 
 #[test]

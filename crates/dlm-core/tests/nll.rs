@@ -112,6 +112,53 @@ fn chunks_change_neither_value_nor_gradient() {
     }
 }
 
+/// The gradients that no copy was made of are those of the tape, beside what else the decoder is used for.
+#[cfg(feature = "autodiff")]
+#[test]
+fn the_decoders_gradient_is_handed_over() {
+    use dlm_core::loss::NllChunks;
+
+    let noised = noised();
+    let n = noised.at().len();
+    for (weighting, bits) in losses().into_iter().zip([3, 1, 2, 3]) {
+        let features = numbers(n, 3, 1.0).require_grad();
+        // Either part of the decoder may be frozen.
+        let leaf = |tensor: Tensor<2>, bit| if bits & bit == 0 { tensor } else { tensor.require_grad() };
+        let weight = leaf(numbers(V, 3, 2.0), 1);
+        let bias = leaf(numbers(1, V, 0.5), 2).squeeze_dim::<1>(0);
+        let bias = if bits & 2 == 0 { bias } else { bias.detach().require_grad() };
+        let run = |handed: bool| {
+            let used = features.clone() + weight.clone().mean_dim(0);
+            let decoder = Decoder { weight: weight.clone(), bias: Some(bias.clone()) };
+            let (value, gradients) = if handed {
+                let loss = NllChunks::new(used, &decoder, &noised, &weighting, 4).scaled(0.25);
+                (loss.value(), loss.backward(&decoder))
+            } else {
+                let loss = nll(decoder.forward(used), &noised, &weighting) * 0.25;
+                (loss.clone(), loss.backward())
+            };
+            let grad = |tensor: &Tensor<2>| tensor.grad(&gradients);
+            (value.inner(), grad(&features), grad(&weight), bias.grad(&gradients))
+        };
+        let (handed, taped) = (run(true), run(false));
+        same(handed.0, taped.0);
+        same(handed.1.unwrap(), taped.1.unwrap());
+        assert_eq!((handed.2.is_some(), handed.3.is_some()), (bits & 1 != 0, bits & 2 != 0));
+        handed.2.zip(taped.2).into_iter().for_each(|(got, expected)| same(got, expected));
+        handed.3.zip(taped.3).into_iter().for_each(|(got, expected)| same(got, expected));
+    }
+}
+
+#[cfg(feature = "autodiff")]
+#[test]
+#[should_panic(expected = "a decoder that is computed from parameters")]
+fn a_gradient_is_handed_to_parameters_alone() {
+    let noised = noised();
+    let features = numbers(noised.at().len(), 3, 1.0).require_grad();
+    let decoder = Decoder { weight: numbers(V, 3, 2.0).require_grad() * 2.0, bias: None };
+    dlm_core::loss::NllChunks::new(features, &decoder, &noised, &Mlm, 4).backward(&decoder);
+}
+
 #[test]
 fn a_forbidden_word_has_no_probability_and_no_gradient() {
     let noised = noised();

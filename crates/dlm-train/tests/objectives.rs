@@ -2,22 +2,16 @@
 
 mod common;
 
-use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use common::{MASK, WORDS, alone, batches, config, device, rows, toy, vocabulary};
-use dlm_core::loss::{D3pm, Elbo, LogScores, Mlm, Nelbo, Reduction, ScoreEntropy, forbid, nll_per_token};
+use burn::tensor::{Device, Tensor, TensorData};
+use common::{MASK, WORDS, alone, batches, config, rows, toy, vocabulary};
+use dlm_core::loss::{Elbo, LogScores, Mlm, Nelbo, Reduction, ScoreEntropy, forbid, nll_per_token};
 use dlm_core::schedule::Linear;
 use dlm_core::view::next_token;
 use dlm_core::{
-    Attention, Batch, CounterRng, Denoiser, DenoiserInput, Forward, Prior, Sequence, Times, TokenId,
-    Vocabulary, corrupt,
+    Attention, Batch, CounterRng, Denoiser, DenoiserInput, Forward, Prior, Sequence, Times, corrupt,
 };
-use dlm_train::data::{BatchSize, Batches};
 use dlm_train::objective::{Anneal, Causal, Corruption, Diffused, Shift, Tokens};
-use dlm_train::{
-    Diffusion, Error, Hooks, LrSchedule, Objective, TrainConfig, Trainer, autoregressive, bert,
-    validation_loss,
-};
+use dlm_train::{Diffusion, Error, Hooks, Objective, Trainer, autoregressive, bert};
 
 fn batch() -> Batch {
     Batch::new(&rows(5), &vocabulary()).expect("a batch")
@@ -194,76 +188,5 @@ fn nothing_asked_is_nothing_learnt() {
         let objective = Tokens::of(noise, Elbo::new(&forward), Reduction::Tokens);
         let loss = objective.loss(&toy(0.0), &batch, &CounterRng::new(1)).expect("a loss");
         assert!(!loss.device().is_autodiff() && value(loss) == 0.0);
-    }
-}
-
-/// The words 0 and 1, and a third id for all that is special.
-const SPECIAL: TokenId = 2;
-
-/// A distribution for each word that may stand there.
-#[derive(Module, Debug)]
-struct Table {
-    logits: Param<Tensor<2>>,
-}
-
-impl Denoiser for Table {
-    fn vocab_size(&self) -> usize {
-        3
-    }
-
-    fn device(&self) -> Device {
-        self.logits.val().device()
-    }
-
-    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
-        let ids: Vec<i32> = input.at.iter().map(|&at| input.ids[at] as i32).collect();
-        let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), &self.device());
-        forbid(self.logits.val().select(0, ids), SPECIAL)
-    }
-}
-
-fn bounds(forward: &Forward<Linear>) -> [(&'static str, Box<dyn Objective<Table> + '_>); 3] {
-    let noise = |times| Diffused::new(forward.clone(), times);
-    let grid = noise(Times::grid(10).expect("steps"));
-    let stratified = noise(Times::stratified(1e-3).expect("ε"));
-    let d3pm = D3pm::new(forward, 10).expect("steps");
-    let read = |logits, noised: &_| LogScores::from_logits(logits, noised, forward);
-    let sedd = Tokens::of(stratified.clone(), ScoreEntropy::new(forward), Reduction::Tokens).reading(read);
-    [
-        ("D3PM", Box::new(Tokens::of(grid, d3pm, Reduction::Tokens))),
-        ("UDLM", Box::new(Tokens::of(stratified, Elbo::new(forward), Reduction::Tokens))),
-        ("SEDD", Box::new(sedd)),
-    ]
-}
-
-#[test]
-fn bounds_of_uniform_noise_learn_the_entropy() {
-    let _alone = alone();
-    let vocabulary = Vocabulary::new(3, SPECIAL, SPECIAL, SPECIAL, SPECIAL).expect("ids below the size");
-    // Four in five tokens are the word 0. Tokens do not depend on each other, so a network that knows the share
-    // makes each bound the entropy, whatever the number of times.
-    let row = Sequence::whole([0, 0, 0, 0, 1].repeat(20));
-    let data =
-        || Batches::new(vec![row.clone(); 32], vocabulary, BatchSize::Sequences(32), 5).expect("a data set");
-    let entropy = -(0.8 * 0.8_f64.ln() + 0.2 * 0.2_f64.ln());
-
-    let forward = Forward::new(Linear, Prior::uniform(&vocabulary).expect("two words"));
-    // 8192 rows at random times: three standard deviations.
-    let tolerance = 0.02;
-    let check = Batch::new(&vec![row.clone(); 256], &vocabulary).expect("a batch");
-    for (name, bound) in bounds(&forward) {
-        let network = Table { logits: Param::from_tensor(Tensor::zeros([3, 3], &device())) };
-        let config = TrainConfig { lr: LrSchedule::constant(5e-2), ..TrainConfig::paper(5e-2, 120) };
-        let mut trainer = Trainer::new(network, bound, data(), config).expect("a trainer");
-        let measure = |trainer: &Trainer<Table, _>| {
-            let draws = (0..32).map(|_| Ok(check.clone()));
-            validation_loss(&trainer.model().valid(), trainer.objective(), draws, 3).expect("a loss")
-        };
-        let before = measure(&trainer);
-        trainer.run(Hooks::new()).expect("a run");
-        let after = measure(&trainer);
-        // The cross-entropy of two words held alike, and then the entropy.
-        assert!((before - 2.0_f64.ln()).abs() < tolerance, "{name}: {before} at first");
-        assert!((after - entropy).abs() < tolerance, "{name}: {after} for {entropy}");
     }
 }

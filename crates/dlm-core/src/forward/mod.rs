@@ -12,8 +12,8 @@ use crate::schedule::{PerToken, Schedule};
 use crate::sequence::{Batch, TokenId};
 
 pub use blocks::{BlockQuestion, Blocks};
-pub(crate) use draw::LEAST_ALPHA;
 use draw::{Draw, flags};
+pub(crate) use draw::{LEAST_ALPHA, Level};
 pub use noised::Noised;
 pub use posterior::Posterior;
 

@@ -54,7 +54,7 @@ impl<S: Schedule> Forward<S> {
     /// [`Error::UnknownSpecial`] if `xt` or the mask is not below V.
     ///
     /// # Source
-    /// Austin et al. 2021, arXiv:2107.03006, Eq. 3 and 4.
+    /// Austin et al. 2021, arXiv:2107.03006 (the posterior of a step).
     ///
     /// # Example
     /// ```

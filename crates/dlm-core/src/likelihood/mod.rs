@@ -17,7 +17,7 @@
 //!
 //! # Source
 //! Sahoo et al. 2024, arXiv:2406.07524, and Shi et al. 2024, arXiv:2406.04329 (first line); Nie et al.
-//! 2025, arXiv:2502.09992, Eq. 6 (second); Ou et al. 2024, arXiv:2406.03736 (third).
+//! 2025, arXiv:2502.09992 (second); Ou et al. 2024, arXiv:2406.03736 (third).
 
 mod ask;
 mod estimator;

@@ -31,12 +31,11 @@ impl TokenLoss for Confidence {
     type Output = Tensor<2>;
 
     fn terms(&self, logits: Tensor<2>, noised: &Noised) -> Tensor<1> {
-        assert_eq!(logits.dims()[0], noised.at().len(), "rows of logits against asked positions");
-        of_softmax(logits, |said| {
-            let x0 = said.index(noised.at(), |&at| noised.x0()[at]);
-            let best = said.log_p.clone().max_dim(1);
-            let right = said.log_p.clone().gather(1, x0).greater_equal(best).float();
-            let terms = said.p.clone() * said.log_p.clone();
+        of_softmax(logits, noised, |said| {
+            let best = said.p.clone().max_dim(1);
+            let right = said.p.clone().gather(1, said.x0.clone()).greater_equal(best).float();
+            // 0·ln 0 is 0.
+            let terms = said.p.clone() * said.p.clone().clamp_min(f32::MIN_POSITIVE).log();
             let value = -(terms.clone().sum_dim(1) * right.clone());
             let slope = -(terms + said.p.clone()) * right;
             Closed { value, slope }

@@ -1,13 +1,11 @@
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use super::TokenLoss;
-use super::columns::{Closed, Said, add_at, log_add_exp, of_softmax};
-use super::elbo::{ln, noise};
+use super::columns::{Closed, Said, add_at, column, log_add_exp, of_softmax};
+use super::place::{Others, Piece, Place, Places, ln};
 use crate::error::{Error, in_domain};
 use crate::forward::{Forward, Noised};
-use crate::prior::Prior;
 use crate::schedule::Schedule;
-use crate::sequence::TokenId;
 
 /// The variational bound over T discrete times, of any noise: T times the divergence of one step.
 ///
@@ -21,7 +19,7 @@ use crate::sequence::TokenId;
 /// ([`forbid`](super::forbid)) the absorbing loss is MDLM's, the cross-entropy times T·λ₂.
 ///
 /// # Source
-/// Austin et al. 2021, arXiv:2107.03006, Eq. 1 and 4; in RDM (arXiv:2302.05737) the vanilla absorbing and
+/// Austin et al. 2021, arXiv:2107.03006 (the bound and its posterior); in RDM (arXiv:2302.05737) the vanilla absorbing and
 /// multinomial models; Sahoo et al. 2024, arXiv:2406.07524.
 ///
 /// # Numerics
@@ -59,92 +57,89 @@ impl<'a, S: Schedule> D3pm<'a, S> {
         Ok(Self { forward, steps })
     }
 
-    fn place(&self, x0: TokenId, xt: TokenId, t: f64) -> Place {
-        let (prior, steps) = (self.forward.prior(), self.steps as f64);
+    /// The time t = k/T of the grid that is not before `t`, and s = (k − 1)/T.
+    fn interval(&self, t: f64) -> [f64; 2] {
+        let steps = self.steps as f64;
         // A grid time k/T times T may pass k by rounding.
         let k = (t * steps - 1e-6).ceil().max(1.0);
-        let (s, t) = ((k - 1.0) / steps, k / steps);
-        let (early, late, came) = (self.forward.level(s), self.forward.level(t), self.forward.between(s, t));
-        let same = f64::from(u8::from(x0 == xt));
-        let (noise_s, noise_t) = (early.noise(prior, xt), late.noise(prior, xt));
-        let (truth_s, truth_t) = (noise_s + same * early.alpha, noise_t + same * late.alpha);
-        // Of what is x_t at t, how much was it at s, and how much has come.
-        let (stays, arrives) = (came.alpha * truth_s / truth_t, came.noise(prior, xt) / truth_t);
-        Place {
-            x0,
-            xt,
-            alpha: early.alpha,
-            mask: early.mask,
-            words: early.words,
-            noise_x0: early.noise(prior, x0),
-            noise_xt: noise_s,
-            truth_xt: truth_s,
-            late_alpha: late.alpha,
-            late_noise_xt: noise_t,
-            late_truth_xt: truth_t,
-            stays,
-            arrives,
-            scale: steps,
-        }
+        [(k - 1.0) / steps, k / steps]
     }
 }
 
-/// All that the formula needs of one asked position and the network does not say; at s unless it says late.
-struct Place {
-    x0: TokenId,
-    xt: TokenId,
-    alpha: f64,
-    mask: f64,
-    words: f64,
-    noise_x0: f64,
-    noise_xt: f64,
-    truth_xt: f64,
-    late_alpha: f64,
-    late_noise_xt: f64,
-    late_truth_xt: f64,
+/// What a position's steps from s to t add to its places at both.
+#[derive(Clone, Copy)]
+struct Between {
+    /// Of what is `x_t` at t, how much was it at s.
     stays: f64,
+    /// And how much has come, times T.
     arrives: f64,
-    scale: f64,
+    /// S₀ at `x_t` and t.
+    late_truth: f64,
+    late_alpha: f64,
+    late_noise: f64,
+    /// S₀ at `x_t` and s.
+    early_truth: f64,
+    early_alpha: f64,
+    early_noise: f64,
+}
+
+impl<S: Schedule> D3pm<'_, S> {
+    fn between(&self, early: &Place, late: &Place, [s, t]: [f64; 2]) -> Between {
+        let came = self.forward.between(s, t);
+        let (early_truth, late_truth) = (early.truth_xt(), late.truth_xt());
+        Between {
+            stays: came.alpha * early_truth / late_truth,
+            arrives: self.steps as f64 * came.noise(self.forward.prior(), early.xt) / late_truth,
+            late_truth,
+            late_alpha: late.alpha(),
+            late_noise: late.noise_xt,
+            early_truth,
+            early_alpha: early.alpha(),
+            early_noise: early.noise_xt,
+        }
+    }
 }
 
 impl<S: Schedule> TokenLoss for D3pm<'_, S> {
     type Output = Tensor<2>;
 
     fn terms(&self, logits: Tensor<2>, noised: &Noised) -> Tensor<1> {
-        assert_eq!(logits.dims()[0], noised.at().len(), "rows of logits against asked positions");
-        let place = |&at: &usize| self.place(noised.x0()[at], noised.xt()[at], noised.time_at(at));
-        let places: Vec<Place> = noised.at().iter().map(place).collect();
-        of_softmax(logits, |said| closed(said, &places, self.forward.prior()))
+        let at =
+            |end: usize| Places::new(self.forward, noised, |t| self.forward.level(self.interval(t)[end]));
+        let (early, late) = (at(0), at(1));
+        let pairs = early.list().iter().zip(late.list()).zip(noised.at());
+        let between: Vec<Between> = pairs
+            .map(|((early, late), &at)| self.between(early, late, self.interval(noised.time_at(at))))
+            .collect();
+        of_softmax(logits, noised, |said| {
+            closed(said, &said.places(&early), &between[said.rows.clone()], self.steps as f64)
+        })
     }
 }
 
-fn closed(said: &Said, places: &[Place], prior: &Prior) -> Closed {
-    let column = |value: fn(&Place) -> f64| said.column(places, value);
-    let (x0, xt) = (said.index(places, |place| place.x0), said.index(places, |place| place.xt));
-    let noise = noise(said, places, prior, |place| [place.mask, place.words]);
-    let arrives = column(|place| place.arrives);
-
-    // What came from another word: −n·ln(1 + x) of every word, taken not to be x₀, x = α·p/n.
-    let from_text = column(|place| place.alpha) * said.p.clone();
-    let x = from_text.clone() / noise.clone();
-    let every = -(noise * x.clone().log1p());
-    let every_slope = -(from_text / (x + 1.0));
+fn closed(said: &Said, piece: &Piece<'_>, between: &[Between], steps: f64) -> Closed {
+    let column = |value: fn(&Place) -> f64| piece.column(value);
+    // What came from another word: −n·ln(1 + f/n) of every word, taken not to be x₀, f = α·p, n = (1 − α)·π.
+    let others = Others::new(piece, said.p.clone() * column(Place::alpha));
 
     // The same of x₀: S₀·ln(S₀/S).
-    let log_alpha = column(|place| ln(place.alpha));
-    let log_text = log_alpha.clone() + said.log_p.clone().gather(1, x0.clone());
+    let log_text = column(|place| ln(place.alpha())) + said.log_p_x0.clone();
     let log_s = log_add_exp(column(|place| ln(place.noise_x0)), log_text.clone());
-    let truth = column(|place| place.noise_x0 + place.alpha);
-    let exact = truth.clone() * (column(|place| ln(place.noise_x0 + place.alpha)) - log_s.clone());
+    let truth = column(Place::truth_x0);
+    let exact = truth.clone() * (column(|place| ln(place.truth_x0())) - log_s.clone());
     let exact_slope = -(truth * (log_text - log_s).exp());
 
-    let own = Own::new(said, places, xt.clone());
-    let others = every.clone().sum_dim(1) - every.gather(1, x0.clone()) + exact;
-    let value = arrives.clone() * others + own.value;
-    let correction = exact_slope - every_slope.clone().gather(1, x0.clone());
-    let slope = add_at(add_at(every_slope, x0, correction) * arrives, xt, own.slope);
-    let scale = column(|place| place.scale);
-    Closed { value: value * scale.clone(), slope: slope * scale }
+    let own = Own::new(said, between);
+    let arrives = numbers(between, &said.device, |b| b.arrives);
+    let value = arrives.clone() * (others.sum + exact) + own.value * steps;
+    let correction = exact_slope - others.slope.clone().gather(1, said.x0.clone());
+    let slope = add_at(others.slope, said.x0.clone(), correction) * arrives;
+    Closed { value, slope: add_at(slope, said.xt.clone(), own.slope * steps) }
+}
+
+/// A number of each position, `[n, 1]`.
+fn numbers(between: &[Between], device: &Device, value: impl Fn(&Between) -> f64) -> Tensor<2> {
+    column(&between.iter().map(value).collect::<Vec<_>>(), device)
 }
 
 /// What concerns `x_t` itself: the normalisation at t, less what stayed from s.
@@ -158,29 +153,27 @@ struct Own {
 }
 
 impl Own {
-    fn new(said: &Said, places: &[Place], xt: Tensor<2, Int>) -> Self {
-        let column = |value: fn(&Place) -> f64| said.column(places, value);
-        let (log_p, p) = (said.log_p.clone().gather(1, xt.clone()), said.p.clone().gather(1, xt));
-        let log_text = column(|place| ln(place.alpha)) + log_p.clone();
-        let log_late_text = column(|place| ln(place.late_alpha)) + log_p;
-        let log_s = log_add_exp(column(|place| ln(place.noise_xt)), log_text.clone());
-        let log_late = log_add_exp(column(|place| ln(place.late_noise_xt)), log_late_text.clone());
+    fn new(said: &Said, between: &[Between]) -> Self {
+        let column = |value: &dyn Fn(&Between) -> f64| numbers(between, &said.device, value);
+        let p = said.p.clone().gather(1, said.xt.clone());
+        let log_text = column(&|b| ln(b.early_alpha)) + said.log_p_xt.clone();
+        let log_late_text = column(&|b| ln(b.late_alpha)) + said.log_p_xt.clone();
+        let log_s = log_add_exp(column(&|b| ln(b.early_noise)), log_text.clone());
+        let log_late = log_add_exp(column(&|b| ln(b.late_noise)), log_late_text.clone());
         // Nothing that was x_t at s: its share is 0 and the change from nothing has no logarithm.
-        let nothing = |place: &Place| place.truth_xt <= 0.0;
-        let direct = said.column(places, |place| f64::from(u8::from(nothing(place)))).greater_elem(0.5);
-        let before = log_s.clone() - column(|place| ln(place.truth_xt));
-        let grown = column(|place| place.late_alpha - place.alpha) * p
-            + column(|place| place.late_noise_xt - place.noise_xt);
+        let nothing = |b: &Between| b.early_truth <= 0.0;
+        let direct = column(&|b| f64::from(u8::from(nothing(b)))).greater_elem(0.5);
+        let before = log_s.clone() - column(&|b| ln(b.early_truth));
+        let grown = column(&|b| b.late_alpha - b.early_alpha) * p + column(&|b| b.late_noise - b.early_noise);
         let grown = grown / log_s.clone().exp();
         // Far from 0, where it may leave the range of f32, a difference of logarithms is exact enough.
         let far = grown.clone().abs().greater_elem(0.5);
         let grown = grown.log1p().mask_where(far, log_late.clone() - log_s.clone());
-        let truth =
-            |place: &Place| if nothing(place) { 0.0 } else { (place.late_truth_xt / place.truth_xt).ln() };
-        let change = grown - said.column(places, truth);
-        let value = (column(|place| 1.0 - place.stays) * before + change)
-            .mask_where(direct, log_late.clone() - column(|place| ln(place.late_truth_xt)));
-        let slope = (log_late_text - log_late).exp() - column(|place| place.stays) * (log_text - log_s).exp();
+        let truth = |b: &Between| if nothing(b) { 0.0 } else { (b.late_truth / b.early_truth).ln() };
+        let change = grown - column(&truth);
+        let value = (column(&|b| 1.0 - b.stays) * before + change)
+            .mask_where(direct, log_late.clone() - column(&|b| ln(b.late_truth)));
+        let slope = (log_late_text - log_late).exp() - column(&|b| b.stays) * (log_text - log_s).exp();
         Self { value, slope }
     }
 }

@@ -1,11 +1,10 @@
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 
 use super::TokenLoss;
-use super::columns::{Closed, NEVER, Said, add_at, log_add_exp, of_softmax, row};
-use crate::forward::{Forward, LEAST_ALPHA, Noised};
-use crate::prior::Prior;
+use super::columns::{Closed, Said, add_at, log_add_exp, of_softmax};
+use super::place::{Others, Piece, Place, Places, ln};
+use crate::forward::{Forward, LEAST_ALPHA, Level, Noised};
 use crate::schedule::{Hybrid, Schedule};
-use crate::sequence::TokenId;
 
 /// The continuous-time NELBO of any noise: absorbing (MDLM), uniform (UDLM, Duo), unigram, mixed (GIDD).
 ///
@@ -25,7 +24,7 @@ use crate::sequence::TokenId;
 ///
 /// # Source
 /// von Rütte et al. 2025, arXiv:2503.04482 (the GIDD ELBO: any mixture); Schiff et al. 2024, arXiv:2412.10193, and
-/// Sahoo et al. 2025, arXiv:2506.10892 (uniform); Sahoo et al. 2024, arXiv:2406.07524, Eq. 10 (absorbing). What p
+/// Sahoo et al. 2025, arXiv:2506.10892 (uniform); Sahoo et al. 2024, arXiv:2406.07524 (absorbing). What p
 /// has to be: "Uniform Diffusion Models Revisited" 2026, arXiv:2605.22765.
 ///
 /// # Numerics
@@ -89,60 +88,18 @@ impl Elbo<'_, Hybrid> {
     }
 }
 
-/// All that the formula needs of one asked position and the network does not say.
-struct Place {
-    x0: TokenId,
-    xt: TokenId,
-    alpha: f64,
-    /// (1 − α)·π that is the mask, and that is words.
-    mask: f64,
-    words: f64,
-    /// (1 − α)·π at x₀.
-    noise_x0: f64,
-    /// S₀ at `x_t`.
-    truth_xt: f64,
-    weight: f64,
-}
-
-impl Place {
-    fn same(&self) -> f64 {
-        f64::from(u8::from(self.x0 == self.xt))
-    }
-}
-
 impl<S: Schedule> Elbo<'_, S> {
-    fn places(&self, noised: &Noised) -> Vec<Place> {
+    /// The weight at an asked position.
+    fn weight(&self, place: &Place, t: f64) -> f64 {
         let prior = self.forward.prior();
-        let place = |&at: &usize| {
-            let (x0, xt, t) = (noised.x0()[at], noised.xt()[at], noised.time_at(at));
-            let mut level = self.forward.level(t);
-            level.alpha = level.alpha.max(LEAST_ALPHA);
-            let same = if x0 == xt { level.alpha } else { 0.0 };
-            let truth_xt = level.noise(prior, xt) + same;
-            let bound = self.forward.inflow(t).noise(prior, xt) / truth_xt;
-            Place {
-                x0,
-                xt,
-                alpha: level.alpha,
-                mask: level.mask,
-                words: level.words,
-                noise_x0: level.noise(prior, x0),
-                truth_xt,
-                weight: self.weight.at(bound, prior, (x0, xt), t),
+        match self.weight {
+            Weight::Bound { most } => {
+                (self.forward.inflow(t).noise(prior, place.xt) / place.truth_xt()).min(most)
             }
-        };
-        noised.at().iter().map(place).collect()
-    }
-}
-
-impl Weight {
-    fn at(self, bound: f64, prior: &Prior, (x0, xt): (TokenId, TokenId), t: f64) -> f64 {
-        match self {
-            Self::Bound { most } => bound.min(most),
-            Self::Dynamic { .. } if prior.mask() == Some(xt) => 2.0,
-            Self::Dynamic { .. } if x0 != xt => 1.0,
-            Self::Dynamic { peak, gamma } => {
-                let word = prior.words().map_or(0.0, |words| words.prob(x0));
+            Weight::Dynamic { .. } if prior.mask() == Some(place.xt) => 2.0,
+            Weight::Dynamic { .. } if place.x0 != place.xt => 1.0,
+            Weight::Dynamic { peak, gamma } => {
+                let word = prior.words().map_or(0.0, |words| words.prob(place.x0));
                 peak * word * (t / (1.0 - t)).powf(0.5 * gamma)
             }
         }
@@ -153,71 +110,44 @@ impl<S: Schedule> TokenLoss for Elbo<'_, S> {
     type Output = Tensor<2>;
 
     fn terms(&self, logits: Tensor<2>, noised: &Noised) -> Tensor<1> {
-        assert_eq!(logits.dims()[0], noised.at().len(), "rows of logits against asked positions");
-        let places = self.places(noised);
-        of_softmax(logits, |said| closed(said, &places, self.forward.prior()))
+        let places = Places::new(self.forward, noised, |t| {
+            let level = self.forward.level(t);
+            Level { alpha: level.alpha.max(LEAST_ALPHA), ..level }
+        });
+        let each = places.list().iter().zip(noised.at());
+        let weights: Vec<f64> = each.map(|(place, &at)| self.weight(place, noised.time_at(at))).collect();
+        of_softmax(logits, noised, |said| {
+            closed(said, &said.places(&places), &said.column(&weights, |&weight| weight))
+        })
     }
 }
 
-/// (1 − α)·π of every word, `[n, V]`, next to nothing where it is nothing; `parts` gives that of the mask and of
-/// all words.
-pub(super) fn noise<T>(
-    said: &Said,
-    places: &[T],
-    prior: &Prior,
-    parts: impl Fn(&T) -> [f64; 2],
-) -> Tensor<2> {
-    // Small enough that α·p/n is as good as infinite, large enough that it is finite.
-    let floor = 1e-30;
-    let [_, vocabulary] = said.p.dims();
-    let mut noise = match prior.words() {
-        None => Tensor::zeros(said.p.shape(), &said.device),
-        Some(words) => {
-            assert_eq!(words.probs().len(), vocabulary, "words of the prior against words of the logits");
-            said.column(places, |place| parts(place)[1]) * row(words.probs(), &said.device)
-        }
-    };
-    if let Some(mask) = prior.mask() {
-        noise = add_at(noise, said.index(places, |_| mask), said.column(places, |place| parts(place)[0]));
-    }
-    noise.clamp_min(floor)
-}
+fn closed(said: &Said, piece: &Piece<'_>, weight: &Tensor<2>) -> Closed {
+    let column = |value: fn(&Place) -> f64| piece.column(value);
+    let log_alpha = column(|place| place.alpha().ln());
 
-/// ln of a probability that may be 0.
-pub(super) fn ln(p: f64) -> f64 {
-    if p > 0.0 { p.ln() } else { NEVER }
-}
-
-fn closed(said: &Said, places: &[Place], prior: &Prior) -> Closed {
-    let column = |value: fn(&Place) -> f64| said.column(places, value);
-    let (x0, xt) = (said.index(places, |place| place.x0), said.index(places, |place| place.xt));
-    let alpha = column(|place| place.alpha);
-    let noise = noise(said, places, prior, |place| [place.mask, place.words]);
-
-    // S₀·ln(S₀/S) − S₀ + S of every word, taken not to be x₀: n·(x − ln(1 + x)), x = α·p/n.
-    let from_text = alpha.clone() * said.p.clone();
-    let x = from_text.clone() / noise.clone();
-    let every = from_text.clone() - noise * x.clone().log1p();
-    let every_slope = from_text.clone() * (x.clone() / (x + 1.0));
+    // S₀·ln(S₀/S) − S₀ + S of every word, taken not to be x₀: f − n·ln(1 + f/n), f = α·p, n = (1 − α)·π.
+    let from_text = said.p.clone() * column(Place::alpha);
+    let others = Others::new(piece, from_text.clone());
+    let text_x0 = from_text.clone().gather(1, said.x0.clone());
+    let text_xt = from_text.clone().gather(1, said.xt.clone());
+    let sum = others.sum + from_text.clone().sum_dim(1) - text_x0.clone();
+    let slope = others.slope + from_text;
 
     // The same of x₀: S₀·(y − ln(1 + y)), y = S/S₀ − 1.
-    let log_alpha = column(|place| place.alpha.ln());
-    let log_text = log_alpha.clone() + said.log_p.clone().gather(1, x0.clone());
-    let p_x0 = said.p.clone().gather(1, x0.clone());
+    let log_text = log_alpha.clone() + said.log_p_x0.clone();
     let log_s = log_add_exp(column(|place| ln(place.noise_x0)), log_text.clone());
-    let truth = column(|place| place.noise_x0 + place.alpha);
-    let y = (p_x0 - 1.0) * column(|place| place.alpha / (place.noise_x0 + place.alpha));
-    let l = log_ratio(y.clone(), log_s.clone() - column(|place| (place.noise_x0 + place.alpha).ln()));
+    let truth = column(Place::truth_x0);
+    let y =
+        (said.p.clone().gather(1, said.x0.clone()) - 1.0) * column(|place| place.alpha() / place.truth_x0());
+    let l = log_ratio(y.clone(), log_s.clone() - column(|place| place.truth_x0().ln()));
     let exact = truth.clone() * (y - l);
-    let exact_slope = from_text.clone().gather(1, x0.clone()) - truth * (log_text - log_s).exp();
+    let exact_slope = text_x0 - truth * (log_text - log_s).exp();
 
-    // r − ln r − 1 at x_t, r = S₀/S = 1/(1 + x).
-    let at_xt = Ratio::new(said, places, &log_alpha, &from_text, xt.clone());
-    let weight = column(|place| place.weight);
-    let value = every.clone().sum_dim(1) - every.gather(1, x0.clone()) + exact + at_xt.value;
-    let correction = exact_slope - every_slope.clone().gather(1, x0.clone());
-    let slope = add_at(add_at(every_slope, x0, correction), xt, at_xt.slope);
-    Closed { value: value * weight.clone(), slope: slope * weight }
+    let at_xt = Ratio::new(piece, log_alpha + said.log_p_xt.clone(), text_xt);
+    let correction = exact_slope - slope.clone().gather(1, said.x0.clone());
+    let slope = add_at(add_at(slope, said.x0.clone(), correction), said.xt.clone(), at_xt.slope);
+    Closed { value: (sum + exact + at_xt.value) * weight.clone(), slope: slope * weight.clone() }
 }
 
 /// ln(1 + x): by x where x is near 0 and a difference of logarithms would cancel, else `far`, that difference.
@@ -226,27 +156,19 @@ fn log_ratio(x: Tensor<2>, far: Tensor<2>) -> Tensor<2> {
     x.clamp_min(-0.5).log1p().mask_where(is_far, far)
 }
 
-/// r − ln r − 1 and its slope.
+/// r − ln r − 1 at `x_t`, r = S₀/S = 1/(1 + x), and its slope.
 struct Ratio {
     value: Tensor<2>,
     slope: Tensor<2>,
 }
 
 impl Ratio {
-    fn new(
-        said: &Said,
-        places: &[Place],
-        log_alpha: &Tensor<2>,
-        from_text: &Tensor<2>,
-        xt: Tensor<2, Int>,
-    ) -> Self {
-        let column = |value: fn(&Place) -> f64| said.column(places, value);
-        let same = column(Place::same) * column(|place| place.alpha);
-        let log_noise = column(|place| ln(place.truth_xt - place.same() * place.alpha));
-        let log_text = log_alpha.clone() + said.log_p.clone().gather(1, xt.clone());
-        let log_s = log_add_exp(log_noise, log_text.clone());
-        let x = (from_text.clone().gather(1, xt) - same) / column(|place| place.truth_xt);
-        let l = log_ratio(x.clone(), log_s.clone() - column(|place| place.truth_xt.ln()));
+    /// Of ln(α·p) and α·p at `x_t`, `[n, 1]`.
+    fn new(piece: &Piece<'_>, log_text: Tensor<2>, text: Tensor<2>) -> Self {
+        let column = |value: fn(&Place) -> f64| piece.column(value);
+        let log_s = log_add_exp(column(|place| ln(place.noise_xt)), log_text.clone());
+        let x = (text - column(Place::alpha_xt)) / column(Place::truth_xt);
+        let l = log_ratio(x.clone(), log_s.clone() - column(|place| place.truth_xt().ln()));
         // 1 − r = x/(1 + x)
         let is_far = x.clone().lower_elem(-0.5);
         let near = x.clamp_min(-0.5);

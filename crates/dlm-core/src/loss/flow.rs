@@ -18,6 +18,9 @@ use crate::schedule::Schedule;
 /// # Source
 /// Shaul et al. 2024, arXiv:2412.03487 (generalised KL); Gat et al. 2024, arXiv:2407.15595 (the mixture path).
 ///
+/// # Numerics
+/// At t = 0 the weight is infinite: times begin at some ε above it.
+///
 /// # Example
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -48,20 +51,17 @@ impl<S: Schedule> TokenLoss for FlowMatching<S> {
     type Output = Tensor<2>;
 
     fn terms(&self, logits: Tensor<2>, noised: &Noised) -> Tensor<1> {
-        assert_eq!(logits.dims()[0], noised.at().len(), "rows of logits against asked positions");
         let clean = |&at: &usize| f64::from(u8::from(noised.xt()[at] == noised.x0()[at]));
-        of_softmax(logits, |said| {
+        of_softmax(logits, noised, |said| {
             let column = |value: &dyn Fn(&usize) -> f64| said.column(noised.at(), value);
-            let x0 = said.index(noised.at(), |&at| noised.x0()[at]);
-            let xt = said.index(noised.at(), |&at| noised.xt()[at]);
             let weight = column(&|&at| self.schedule.loss_weight(noised.time_at(at)));
-            let p_xt = said.p.clone().gather(1, xt.clone());
+            let p_xt = said.p.clone().gather(1, said.xt.clone());
             let noisy = column(&|at| 1.0 - clean(at));
             // At a clean token −ln p(x₀) has no part, so an impossible one must not make 0·∞ of it.
-            let nll = -said.log_p.clone().gather(1, x0.clone());
+            let nll = -said.log_p_x0.clone();
             let value = column(&clean) - p_xt.clone() + nll * noisy.clone();
-            let none = said.p.zeros_like();
-            let slope = add_at(add_at(none, x0, -(noisy * weight.clone())), xt, -(p_xt * weight.clone()));
+            let slope = add_at(said.p.zeros_like(), said.x0.clone(), -(noisy * weight.clone()));
+            let slope = add_at(slope, said.xt.clone(), -(p_xt * weight.clone()));
             Closed { value: value * weight, slope }
         })
     }

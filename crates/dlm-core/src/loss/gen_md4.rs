@@ -17,6 +17,9 @@ use crate::schedule::PerToken;
 /// # Source
 /// Shi et al. 2024, arXiv:2406.04329 (state-dependent masking), with fixed rates.
 ///
+/// # Numerics
+/// At t = 0, where nothing is noise, the weight is infinite.
+///
 /// # Example
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -47,18 +50,14 @@ impl TokenLoss for GenMd4 {
     type Output = Tensor<2>;
 
     fn terms(&self, logits: Tensor<2>, noised: &Noised) -> Tensor<1> {
-        let [asked, vocabulary] = logits.dims();
-        assert_eq!(asked, noised.at().len(), "rows of logits against asked positions");
         let rates = self.rates.exponents();
-        assert_eq!(vocabulary, rates.len(), "words of the logits against rates");
-        of_softmax(logits, |said| {
-            let x0 = said.index(noised.at(), |&at| noised.x0()[at]);
+        assert_eq!(logits.dims()[1], rates.len(), "words of the logits against rates");
+        of_softmax(logits, noised, |said| {
             let own = said.column(noised.at(), |&at| rates[noised.x0()[at] as usize]);
             let per_time = said.column(noised.at(), |&at| noised.time_at(at).recip());
             let all = said.p.clone() * row(rates, &said.device);
-            let nll = -said.log_p.clone().gather(1, x0.clone());
-            let value = own.clone() * (nll - 1.0) + all.clone().sum_dim(1);
-            let slope = add_at(all, x0, -own);
+            let value = own.clone() * (-said.log_p_x0.clone() - 1.0) + all.clone().sum_dim(1);
+            let slope = add_at(all, said.x0.clone(), -own);
             Closed { value: value * per_time.clone(), slope: slope * per_time }
         })
     }

@@ -24,6 +24,7 @@
 //! | [`Confidence`] | LLaDA2's confidence, beside another loss | any |
 
 mod cart;
+mod chunked;
 mod columns;
 mod confidence;
 mod d3pm;
@@ -32,18 +33,20 @@ mod flow;
 mod gen_md4;
 mod nelbo;
 mod nll;
+mod place;
 mod rdm;
 mod score_entropy;
 mod weighting;
 
 pub use cart::Cart;
+pub use chunked::{NllChunks, nll_chunked};
 pub use confidence::Confidence;
 pub use d3pm::D3pm;
 pub use elbo::Elbo;
 pub use flow::FlowMatching;
 pub use gen_md4::GenMd4;
 pub use nelbo::Nelbo;
-pub use nll::{forbid, nll, nll_chunked, nll_per_token};
+pub use nll::{forbid, nll, nll_per_token};
 pub use rdm::Rdm;
 pub use score_entropy::{LogScores, ScoreEntropy};
 pub use weighting::{Flat, Mlm, Reduction, Scaled, Weighting, Weights};

@@ -1,7 +1,7 @@
-use burn::tensor::{Device, FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, s};
+use burn::tensor::{FloatDType, Tensor, s};
 
+use super::columns::{add_at, closed_rows, column, index};
 use super::{Weighting, Weights};
-use crate::denoiser::Decoder;
 use crate::forward::Noised;
 use crate::sequence::TokenId;
 
@@ -36,77 +36,15 @@ use crate::sequence::TokenId;
 /// # Ok::<(), dlm_core::Error>(())
 /// ```
 pub fn nll(logits: Tensor<2>, noised: &Noised, weighting: &impl Weighting) -> Tensor<1> {
-    let targets = noised.targets();
-    let [asked, _] = logits.dims();
-    assert_eq!(asked, targets.len(), "rows of logits against noisy positions");
-    if asked == 0 {
+    if noised.at().is_empty() {
+        assert_eq!(logits.dims()[0], 0, "rows of logits against noisy positions");
         return Tensor::zeros([1], &logits.device());
     }
-    let weights = weighting.weights(noised);
-    let logits = logits.cast(FloatDType::F32);
-    let (loss, gradient) = value_and_gradient(constant(&logits), &targets, &weights);
-    attach(loss, [(logits, gradient)])
-}
-
-/// [`nll`] of a linear decoder, a few rows at a time: peak memory grows with `chunk · V`, not with N · V,
-/// forward and backward.
-///
-/// # Shapes
-/// - `features`: `[N, D]` at `noised.at()`
-/// - returns: `[1]`, as [`nll`]
-///
-/// # Panics
-/// If `features` does not have one row for each noisy position, or `chunk` is 0.
-///
-/// # Numerics
-/// The gradient of the decoder is summed over chunks in their order; it equals that of [`nll`] up to
-/// rounding.
-pub fn nll_chunked(
-    features: Tensor<2>,
-    decoder: &Decoder,
-    noised: &Noised,
-    weighting: &impl Weighting,
-    chunk: usize,
-) -> Tensor<1> {
-    assert!(chunk > 0, "a chunk needs at least one row");
-    let targets = noised.targets();
-    let [asked, _] = features.dims();
-    assert_eq!(asked, targets.len(), "rows of features against noisy positions");
-    if asked == 0 {
-        return Tensor::zeros([1], &features.device());
-    }
-    let weights = weighting.weights(noised);
-    let plain = Decoder { weight: constant(&decoder.weight), bias: decoder.bias.as_ref().map(constant) };
-    let rows = constant(&features);
-    let (wide, narrow) = (FloatDType::F32, features.dtype());
-    let mut loss = Tensor::<1>::zeros([1], &rows.device()).cast(wide);
-    // Filled in place: small tensors that outlive a large one keep its memory from being used again.
-    let mut feature_gradient = rows.zeros_like().cast(wide);
-    let mut weight_gradient = plain.weight.zeros_like().cast(wide);
-    let mut bias_gradient = plain.bias.as_ref().map(|bias| bias.zeros_like().cast(wide));
-    for start in (0..asked).step_by(chunk) {
-        let range = start..asked.min(start + chunk);
-        let piece = rows.clone().slice(s![range.clone(), ..]);
-        let (value, gradient) = value_and_gradient(
-            plain.forward(piece.clone()).cast(wide),
-            &targets[range.clone()],
-            &weights.slice(range.clone()),
-        );
-        loss = loss + value;
-        bias_gradient = bias_gradient.map(|sum| sum + gradient.clone().sum_dim(0).squeeze_dim::<1>(0));
-        let gradient = gradient.cast(narrow);
-        let own = gradient.clone().matmul(plain.weight.clone()).cast(wide);
-        feature_gradient = feature_gradient.slice_assign(s![range, ..], own);
-        weight_gradient = add_product(weight_gradient, &gradient, &piece);
-    }
-    let loss = attach(
-        loss,
-        [(features.cast(wide), feature_gradient), (decoder.weight.clone().cast(wide), weight_gradient)],
-    );
-    match decoder.bias.clone().zip(bias_gradient) {
-        None => loss,
-        Some((bias, gradient)) => attach(loss, [(bias.cast(wide).unsqueeze(), gradient.unsqueeze())]),
-    }
+    let (targets, weights) = (noised.targets(), weighting.weights(noised));
+    closed_rows(logits, noised, |logits, rows| {
+        value_and_gradient(logits, &targets[rows.clone()], &weights.slice(rows))
+    })
+    .sum()
 }
 
 /// −log p(target) of each row, without a gradient: for evaluation and attribution.
@@ -119,7 +57,7 @@ pub fn nll_chunked(
 /// If the lengths differ.
 pub fn nll_per_token(logits: Tensor<2>, targets: &[TokenId]) -> Tensor<1> {
     let logits = logits.detach().cast(FloatDType::F32);
-    let index = index(targets, &logits.device());
+    let index = index(targets.iter().copied(), &logits.device());
     let (shifted, _, sum) = exponentials(logits);
     (sum.log() - shifted.gather(1, index)).squeeze_dim(1)
 }
@@ -139,61 +77,38 @@ pub fn forbid(logits: Tensor<2>, id: TokenId) -> Tensor<2> {
     logits.slice_fill(s![.., id..=id], lowest)
 }
 
-impl Weights {
-    fn slice(&self, range: std::ops::Range<usize>) -> Self {
-        let uniform = if self.uniform.is_empty() { Vec::new() } else { self.uniform[range.clone()].to_vec() };
-        Self { target: self.target[range].to_vec(), uniform }
-    }
-}
-
-/// Words whose gradient is summed at a time: large enough for a fast product, small beside the decoder.
-const WORDS: usize = 8192;
-
-/// `sum + gradientᵀ·rows`, in place, so that no second matrix of the decoder's size is there.
-///
-/// # Shapes
-/// - `sum`: `[V, D]`; `gradient`: `[n, V]`; `rows`: `[n, D]`
-fn add_product(mut sum: Tensor<2>, gradient: &Tensor<2>, rows: &Tensor<2>) -> Tensor<2> {
-    let [vocabulary, _] = sum.dims();
-    for start in (0..vocabulary).step_by(WORDS) {
-        let words = start..vocabulary.min(start + WORDS);
-        let more = gradient.clone().slice(s![.., words.clone()]).transpose().matmul(rows.clone());
-        let block = sum.clone().slice(s![words.clone(), ..]) + more.cast(FloatDType::F32);
-        sum = sum.slice_assign(s![words, ..], block);
-    }
-    sum
-}
-
-/// The loss of some rows and its gradient with respect to their logits, `[n, V]`.
-fn value_and_gradient(logits: Tensor<2>, targets: &[TokenId], weights: &Weights) -> (Tensor<1>, Tensor<2>) {
+/// The loss of some rows, `[n, 1]`, and its gradient with respect to their logits, `[n, V]`. One matrix is worked
+/// on in place.
+pub(super) fn value_and_gradient(
+    logits: Tensor<2>,
+    targets: &[TokenId],
+    weights: &Weights,
+) -> (Tensor<2>, Tensor<2>) {
     let device = logits.device();
-    let [rows, vocabulary] = logits.dims();
-    let column = |values: &[f64]| {
-        let values: Vec<f32> = values.iter().map(|&w| w as f32).collect();
-        Tensor::<2>::from_data(TensorData::new(values, [rows, 1]), &device)
-    };
-    let index = index(targets, &device);
-    let weight = column(&weights.target);
-    let (shifted, exp, sum) = exponentials(logits);
+    let [_, vocabulary] = logits.dims();
+    let index = index(targets.iter().copied(), &device);
+    let weight = column(&weights.target, &device);
+    let highest = logits.clone().max_dim(1);
+    let shifted = logits - highest;
+    let own = shifted.clone().gather(1, index.clone());
+    let uniform = Some(&weights.uniform).filter(|uniform| !uniform.is_empty());
+    let uniform = uniform.map(|uniform| (column(uniform, &device), shifted.clone().mean_dim(1)));
+    let exp = shifted.exp();
+    let sum = exp.clone().sum_dim(1);
     let log_sum = sum.clone().log();
-    let mut loss = (weight.clone() * (log_sum.clone() - shifted.clone().gather(1, index.clone()))).sum();
-    let mut total = weight.clone();
-    let mut gradient_shift = None;
-    if !weights.uniform.is_empty() {
-        let uniform = column(&weights.uniform);
-        loss = loss + (uniform.clone() * (log_sum - shifted.mean_dim(1))).sum();
-        total = total + uniform.clone();
-        gradient_shift = Some(uniform / vocabulary as f64);
-    }
-    let mut gradient = exp * (total / sum);
-    if let Some(shift) = gradient_shift {
-        gradient = gradient - shift;
-    }
-    (loss, gradient.scatter(1, index, -weight, IndexingUpdateOp::Add))
+    let loss = weight.clone() * (log_sum.clone() - own);
+    let (loss, gradient) = match uniform {
+        None => (loss, exp * (weight.clone() / sum)),
+        Some((uniform, mean)) => {
+            let gradient = exp * ((weight.clone() + uniform.clone()) / sum);
+            (loss + uniform.clone() * (log_sum - mean), gradient - uniform / vocabulary as f64)
+        }
+    };
+    (loss, add_at(gradient, index, -weight))
 }
 
 /// The tensor off the tape: a detached leaf would still have everything computed from it recorded.
-fn constant<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
+pub(super) fn constant<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
     tensor.clone().detach().set_require_grad(false)
 }
 
@@ -204,18 +119,4 @@ pub(super) fn exponentials(logits: Tensor<2>) -> (Tensor<2>, Tensor<2>, Tensor<2
     let exp = shifted.clone().exp();
     let sum = exp.clone().sum_dim(1);
     (shifted, exp, sum)
-}
-
-fn index(targets: &[TokenId], device: &Device) -> Tensor<2, Int> {
-    let ids: Vec<i32> = targets.iter().map(|&id| id as i32).collect();
-    Tensor::from_data(TensorData::new(ids, [targets.len(), 1]), device)
-}
-
-/// A scalar that is worth `value` and whose gradient with respect to each tensor is the one beside it.
-fn attach<const K: usize>(value: Tensor<1>, gradients: [(Tensor<2>, Tensor<2>); K]) -> Tensor<1> {
-    gradients.into_iter().fold(value, |value, (tensor, gradient)| {
-        let linear = (tensor * gradient).sum();
-        // In this order, so that the value gets an exact zero.
-        value + (linear.clone() - linear.detach())
-    })
 }

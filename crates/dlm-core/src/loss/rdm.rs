@@ -17,7 +17,7 @@ use crate::forward::Noised;
 /// [`Flat`](super::Flat) over [`Noised::everywhere`].
 ///
 /// # Source
-/// Zheng et al. 2023, arXiv:2302.05737; Ye et al. 2023, arXiv:2308.12219, Eq. 5.
+/// Zheng et al. 2023, arXiv:2302.05737; Ye et al. 2023, arXiv:2308.12219, and both repositories.
 ///
 /// # Example
 /// ```

@@ -71,7 +71,8 @@ fn every_family_learns_the_same_and_leaves_its_layers_off_the_tape() {
         let input = DenoiserInput::new(&[0, 3, 2, 4, 5, 2], [1, 6], &[3, 4]).with_times(&[0.5]);
         let (_, segments) = recording(0, || load().logits(&input));
         let name = folder.display();
-        assert!(segments.len() >= 2, "{name}: {} segments", segments.len());
+        let layers = if ["esm_normed", "llava"].iter().any(|one| folder.ends_with(one)) { 1 } else { 2 };
+        assert!(segments.len() >= layers, "{name}: {} segments", segments.len());
         assert_same(&name, trained_from(load(), false), trained_from(load(), true));
     }
 }

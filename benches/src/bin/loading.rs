@@ -1,8 +1,8 @@
-//! Time and peak memory of reading a Hugging Face folder, beside the size of its weights. A tiny network is read
+//! Time and peak memory of reading a Hugging Face folder, beside the size of its weights. Tiny networks are read
 //! before, so that the program's own pages do not count.
 //!
 //! ```sh
-//! cargo run --release -p dlm-benches --bin loading -- FOLDER [f32 | kept]
+//! cargo run --release -p dlm-benches --bin loading -- FOLDER [f32 | kept] [FAMILY]
 //! ```
 
 use std::error::Error;
@@ -18,11 +18,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = arguments.next().ok_or("name a folder")?;
     let dtype = if arguments.next().as_deref() == Some("kept") { Stored::Kept } else { Stored::F32 };
     let device = Device::default();
-    let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/encoder/bert");
-    drop(Checkpoint::open(tiny)?.load::<AutoDenoiser>(&device)?);
+    for tiny in ["bert", "bert_bin", "bert_bin_legacy"] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/encoder/").to_owned() + tiny;
+        drop(Checkpoint::open(folder)?.load::<AutoDenoiser>(&device)?);
+    }
     let before = Memory::now(&device).resident.unwrap_or(0);
     let began = Instant::now();
-    let checkpoint = Checkpoint::open(&folder)?.with_missing(Missing::Initialise).with_dtype(dtype);
+    let mut checkpoint = Checkpoint::open(&folder)?.with_missing(Missing::Initialise).with_dtype(dtype);
+    if let Some(family) = arguments.next() {
+        checkpoint = checkpoint.with_family(family.parse()?);
+    }
     let (model, _) = checkpoint.load::<AutoDenoiser>(&device)?;
     let seconds = began.elapsed().as_secs_f64();
     let now = Memory::now(&device);

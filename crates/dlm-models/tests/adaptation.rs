@@ -96,6 +96,12 @@ fn fewer_bits_are_less_memory_and_nearly_the_same_logits() {
     let (eight, four) = (error(Bits::Eight), error(Bits::Four));
     assert!(eight > 0.0 && eight < 0.05, "{eight}");
     assert!(four > 4.0 * eight && four < 0.6, "{four}");
+    // The linear layers' 2 · (4 · 32 · 32 + 2 · 32 · 128) + 32 · 32 weights, with a scale for each 32 of them.
+    let weights = 25_600;
+    let others = size(&model).bytes - 4 * weights;
+    let bytes = |bits| size(&quantised(&model, bits)).bytes - others;
+    assert_eq!(bytes(Bits::Eight), weights + weights / 32 * 4);
+    assert_eq!(bytes(Bits::Four), weights / 2 + weights / 32 * 4);
 }
 
 #[test]

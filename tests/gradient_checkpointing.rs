@@ -82,9 +82,10 @@ fn assert_same(name: &impl Display, (kept, start, plain): Trained, (again, _, ch
         assert!((kept - again).abs() < 1e-5 * kept, "{name}: {kept} and {again}");
     }
     let gap = plain.iter().zip(&checkpointed).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    // Adam divides by the gradient's size, so that rounding of tiny gradients shows.
+    // Adam divides by the gradient's size, so that rounding of tiny gradients shows; one that is lost shows as the
+    // whole way that its parameter went.
     let moved = plain.iter().zip(&start).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(gap < 1e-3 && moved > 2e-2, "{name}: {gap} of {moved}");
+    assert!(gap < 0.1 * moved && moved > 2e-2, "{name}: {gap} of {moved}");
 }
 
 #[test]

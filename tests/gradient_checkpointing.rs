@@ -17,7 +17,7 @@ use dlm::train::{BatchSize, Batches, Diffusion, TrainConfig, Trainer, init_seede
 /// Tests share the device's generator, which draws initial parameters and dropout.
 static DEVICE: Mutex<()> = Mutex::new(());
 
-/// Losses of six steps, and the parameters before and after them.
+/// Losses and norms of the gradients of six steps, and the parameters before and after them.
 type Trained = (Vec<f64>, Vec<f32>, Vec<f32>);
 
 fn trained(dropout: f64, gradient_checkpointing: bool) -> Trained {
@@ -40,8 +40,12 @@ where
     let config = TrainConfig { accumulation: 2, gradient_checkpointing, ..TrainConfig::cosine(1e-2, 6) };
     let mut trainer = Trainer::new(model.train(), objective, batches, config).unwrap().with_threads(2);
     let start = parameters(trainer.model());
-    let losses = (0..6).map(|_| trainer.step().unwrap().loss().unwrap()).collect();
-    (losses, start, parameters(trainer.model()))
+    let mut step = || {
+        let report = trainer.step().unwrap();
+        [report.loss().unwrap(), report.grad_norm().unwrap()]
+    };
+    let steps = (0..6).flat_map(|_| step()).collect();
+    (steps, start, parameters(trainer.model()))
 }
 
 fn parameters(model: &impl Module) -> Vec<f32> {

@@ -53,7 +53,10 @@ pub struct NllChunks {
 impl NllChunks {
     /// The loss and its gradients.
     ///
-    /// # Shapes and panics
+    /// # Shapes
+    /// As [`nll_chunked`].
+    ///
+    /// # Panics
     /// As [`nll_chunked`].
     pub fn new(
         features: Tensor<2>,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use dlm::pipeline::Pipeline;
-use dlm::recipe::{DecayChoice, Error, Recipe, Stage, View};
+use dlm::recipe::{DecayChoice, Error, Recipe, Stage, TakeChoice, View};
 use dlm::sampling::Route;
 use dlm::train::{MetricsFile, Sample, StepLog};
 
@@ -209,4 +209,21 @@ fn a_length_head_does_not_go_on_with_other_answers_or_another_backbone() {
     other.model.new.as_mut().unwrap().layers = 2;
     assert!(refused(&other).contains("of other data"), "{}", refused(&other));
     assert_eq!(recipe.run(&device).unwrap().summary.steps, 4);
+}
+
+#[test]
+fn a_run_ends_when_its_metric_gets_no_better_and_leaves_the_best() {
+    let _alone = alone();
+    let folder = Folder::new("patient");
+    let mut recipe = tiny(&folder, "diffusion");
+    // Too little is learnt to change an answer.
+    (recipe.train.lr, recipe.train.ema, recipe.train.label_smoothing) = (1e-12, 0.5, 0.1);
+    (recipe.validate.patience, recipe.checkpoints.take) = (2, TakeChoice::Best);
+    let done = recipe.run(&Device::default()).unwrap();
+    assert_eq!((done.summary.steps, done.summary.stopped_early), (6, true));
+    let (step, value) = done.summary.best.unwrap();
+    let log = MetricsFile::read(recipe.out.join("log.jsonl")).unwrap();
+    assert_eq!((step, value.to_bits()), (2, log[0].validation["metric"].to_bits()));
+    let card = fs::read_to_string(recipe.out.join("README.md")).unwrap();
+    assert!(card.contains("| training | 6 of 8 steps") && card.contains("after step 2"), "{card}");
 }

@@ -72,9 +72,9 @@ pub enum Found {
 /// let letters = |text: &str| Ok::<_, std::fmt::Error>(text.bytes().map(u32::from).collect());
 /// let vocabulary = Vocabulary::new(256, 0, 1, 2, 3)?;
 /// let recipe = Recipe { tokeniser: "bytes".into(), vocabulary, limit: Limit::default(), threads: 2 };
-/// let first = cached(&folder, &records, &recipe, letters, |_| {})?;
+/// let first = cached(&folder, &records[..], &recipe, letters, |_| {})?;
 /// assert!(matches!(first.found, Found::Nothing));
-/// let second = cached(&folder, &records, &recipe, letters, |_| {})?;
+/// let second = cached(&folder, &records[..], &recipe, letters, |_| {})?;
 /// assert!(matches!(second.found, Found::Whole));
 /// let batches = Batches::over(second.store, vocabulary, BatchSize::Tokens(64), 7)?;
 /// assert_eq!(batches.epoch(0).next().unwrap()?.ids(), [0, 97, 98, 99, 2]);

@@ -16,7 +16,8 @@ for size in 12x384 3x128 12x768; do
     for case in {forward,train_step}/encoder-$size/{1x64,8x64,1x256,8x256,64x24}; do
         [[ $case == *"${1:-}"* ]] || continue
         "$python" -B "tools/peers/$([[ $case == forward* ]] && echo encoder || echo train_step).py" "$out/models" 2 "$case" >> "$out/pytorch.jsonl"
-        target/release/peers "$out/models" "$case" >> "$out/dlm.jsonl"
+        # Through cargo, which sets what .cargo/config.toml asks of the allocator.
+        cargo run -q --release -p dlm-benches --bin peers -- "$out/models" "$case" >> "$out/dlm.jsonl"
     done
 done
 "$python" tools/peers/compare.py "$out/pytorch.jsonl" "$out/dlm.jsonl"

@@ -181,7 +181,12 @@ fn weights_that_are_not_finite_are_named() {
         let checkpoint = Checkpoint::open(&folder).expect("there").with_dtype(Stored::As(dtype));
         checkpoint.load::<Encoder>(&Device::default()).expect_err("no such number")
     };
-    assert_eq!(load(DType::F16).to_string(), error);
+    let found = load(DType::F16);
+    if Device::default().supports_dtype(DType::F16) {
+        assert_eq!(found.to_string(), error);
+    } else {
+        assert!(matches!(found, Error::Unsupported { field: "dtype", .. }), "{found}");
+    }
     assert!(matches!(load(DType::I32), Error::Unsupported { field: "dtype", .. }));
 }
 

@@ -54,7 +54,7 @@ impl LengthHead {
         }
         for (key, slot) in slots(&mut head) {
             let layout = slot.layout();
-            slot.set(weights.take(&key, &layout, Stored::F32)?);
+            slot.set(weights.take(&key, &layout, Stored::F32)?)?;
         }
         Ok(Some(head))
     }

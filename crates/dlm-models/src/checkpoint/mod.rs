@@ -152,7 +152,7 @@ impl Checkpoint {
     /// Those of [`Checkpoint::config`] and of [`Pretrained::from_config`]; [`Error::NoFile`] without weights,
     /// [`Error::Damaged`] for files that are cut short or are something else, [`Error::Missing`] if missing
     /// weights are refused, [`Error::Shape`], [`Error::Dtype`], [`Error::NotFinite`], also for a number that the
-    /// type that was asked for cannot hold.
+    /// type that was asked for cannot hold, [`Error::Unsupported`] for a type that is no float or that `device` lacks.
     pub fn load<M: Pretrained>(&self, device: &Device) -> Result<(M, Report), Error> {
         let mut model = M::from_config(&self.config()?, device)?;
         let report = self.load_into(&mut model)?;
@@ -184,12 +184,13 @@ impl Checkpoint {
             let spellings = std::iter::once(key.clone()).chain(names.spellings(&key));
             match spellings.into_iter().find(|key| weights.has(key)) {
                 None if names.is_zero(&key, &|key| keys.contains(key)) => {
-                    slot.set(TensorData::zeros::<f32, _>(layout.here()).convert_dtype(dtype));
+                    let zeros = TensorData::zeros::<f32, _>(layout.here());
+                    slot.set(zeros.convert_dtype(dtype))?;
                     report.loaded.push(key);
                 }
                 None => report.missing.push(key),
                 Some(found) => {
-                    slot.set(weights.take(&found, &layout, self.dtype)?);
+                    slot.set(weights.take(&found, &layout, self.dtype)?)?;
                     report.loaded.push(key);
                 }
             }

@@ -5,6 +5,7 @@ use burn::nn::{LayerNorm, Linear, RmsNorm};
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::elements::Layout;
+use crate::Error;
 
 /// A parameter and how upstream lays it out.
 #[derive(Debug)]
@@ -95,7 +96,10 @@ impl Slot<'_> {
     }
 
     /// Puts elements in the parameter, in its own order; it takes their type.
-    pub(super) fn set(self, values: TensorData) {
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the parameter's device has no such numbers.
+    pub(super) fn set(self, values: TensorData) -> Result<(), Error> {
         match self {
             Self::Linear(param)
             | Self::InputFirst(param)
@@ -171,10 +175,14 @@ impl<'a> IntoIterator for Slots<'a> {
     }
 }
 
-fn fill<const D: usize>(param: &mut Param<Tensor<D>>, values: TensorData) {
+fn fill<const D: usize>(param: &mut Param<Tensor<D>>, values: TensorData) -> Result<(), Error> {
     let id: ParamId = param.id;
-    let dtype = values.dtype();
-    let value = Tensor::from_data(values, (&param.lazy_device(), dtype));
+    let (dtype, device) = (values.dtype(), param.lazy_device());
+    if !device.supports_dtype(dtype) {
+        return Err(Error::Unsupported { field: "dtype", got: format!("{dtype:?} on {device:?}") });
+    }
+    let value = Tensor::from_data(values, (&device, dtype));
     // Keeps the identity and whether it is trained, and never draws the initial values.
     *param = param.clone().transform_for_load(value, id);
+    Ok(())
 }

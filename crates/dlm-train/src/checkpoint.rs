@@ -5,7 +5,7 @@
 //!   step-00001000/
 //!     state.json       step, configuration, data fingerprint, and size and hash of the other files
 //!     model.bpk        parameters
-//!     optimizer.bpk    moments
+//!     optimizer-0.bpk  moments, in eight files
 //!     ema.bpk          moving average, if there is one
 //!   best/              the checkpoint that validated best, if a run validates
 //! ```
@@ -29,7 +29,7 @@ use crate::precision::LossScale;
 use crate::trainer::TrainConfig;
 
 /// Changes when a reader of this version could misread a checkpoint.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 pub(crate) const STATE: &str = "state.json";
 const PART: &str = ".part-";
 /// Where a checkpoint waits while another takes its place.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::optim::OptimizerRecord;
 use burn::store::ModuleRecord;
 use burn::tensor::Tensor;
 use serde_json::Value;
@@ -16,7 +15,6 @@ use crate::step::finite;
 use crate::trainer::{TrainConfig, Trainer};
 
 const MODEL: &str = "model.bpk";
-const OPTIMIZER: &str = "optimizer.bpk";
 const EMA: &str = "ema.bpk";
 
 impl<M: Module, O: Objective<M>> Trainer<M, O> {
@@ -41,8 +39,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         let state = State::new(self.at, self.config.clone(), self.data);
         checkpoint::write(folder, name, state, |part| {
             save_model(self.model().clone(), &part.join(MODEL))?;
-            let path = part.join(OPTIMIZER);
-            self.optim.to_record().save(&path).map_err(archive(&path))?;
+            self.optim.save(part)?;
             match &self.ema {
                 Some(ema) => save_model(ema.model().clone(), &part.join(EMA)),
                 None => Ok(()),
@@ -81,10 +78,8 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             Some(decay) => Some(Ema::new(&load_model(model.valid(), &folder.join(EMA))?, decay)?),
             None => None,
         };
-        let path = folder.join(OPTIMIZER);
-        let moments = OptimizerRecord::load(&path).map_err(archive(&path))?;
         // The groups of an optimiser go by parameter ids, which came with the model's record.
-        self.optim = self.config.optimizer(&model)?.load_record(moments);
+        self.optim = self.config.optimizer(&model)?.load(folder)?;
         (self.model, self.ema) = (Some(model), ema);
         (self.at, self.last, self.health) = (state.at, None, None);
         Ok(())

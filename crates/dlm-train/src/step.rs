@@ -5,6 +5,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use dlm_core::recompute::{Segment, recording};
 use dlm_core::{Batch, CounterRng, Purpose};
+use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::guard::Spike;
@@ -131,8 +132,7 @@ impl Engine<'_> {
         Ok((loss?, segments))
     }
 
-    /// Each batch on a device of its own, in a thread of its own. `add` gets their gradients, in pieces, on the
-    /// first device.
+    /// Each batch on a device of its own. `add` gets their gradients, in pieces, on the first device.
     fn at_once<M: Module>(
         &self,
         model: &M,
@@ -158,25 +158,19 @@ impl Engine<'_> {
         if self.devices.len() == 1 {
             return group.iter().map(|part| one(model, part, &mut add)).collect();
         }
-        let done: Vec<Result<_, Error>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = group
-                .iter()
-                .zip(self.devices)
-                .map(|(part, device)| {
-                    // Forked, because graphs that share a leaf wait for one another.
-                    let model = model.clone().fork(device);
-                    scope.spawn(move || {
-                        let mut own = Vec::new();
-                        let share = one(&model, part, &mut |piece| own.push(piece))?;
-                        Ok((share, own))
-                    })
-                })
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
+        let work = |(part, model): (&(Batch, CounterRng), M)| {
+            let mut own = Vec::new();
+            let share = one(&model, part, &mut |piece| own.push(piece))?;
+            Ok((share, own))
+        };
+        // Forked, because graphs that share a leaf wait for one another.
+        let jobs: Vec<_> =
+            group.iter().zip(self.devices).map(|(part, device)| (part, model.clone().fork(device))).collect();
+        let done: Vec<Result<_, Error>> = if shared(self.devices) {
+            jobs.into_par_iter().map(work).collect()
+        } else {
+            in_threads(jobs, work)
+        };
         done.into_iter()
             .map(|done| {
                 let (share, own) = done?;
@@ -185,6 +179,24 @@ impl Engine<'_> {
             })
             .collect()
     }
+}
+
+/// Whether there are several names of one device. Its work is then shared among rayon's threads, where a CPU's own
+/// products run: with others beside them, they would wait for one another.
+pub(crate) fn shared(devices: &[Device]) -> bool {
+    devices.len() > 1 && devices.iter().all(|device| *device == devices[0])
+}
+
+/// Each job in a thread of its own, which may wait for a device.
+fn in_threads<J: Send, T: Send>(jobs: Vec<J>, work: impl Fn(J) -> T + Sync) -> Vec<T> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = jobs.into_iter().map(|job| scope.spawn(move || work(job))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 /// The gradient of a loss, in pieces: layer by layer from the last where segments were left off the tape.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Device, Int, Tensor};
 use dlm_core::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
@@ -14,9 +14,9 @@ use crate::ema::Ema;
 use crate::error::{Error, in_domain};
 use crate::guard::{Guard, OnSpike, Spike};
 use crate::objective::Objective;
-use crate::optim::{AdamW, Decay, LrSchedule, Muon, Warmup, clip_to, global_norm};
+use crate::optim::{AdamW, Decay, Lanes, LrSchedule, Muon, Warmup, clip_to, global_norm};
 use crate::precision::Precision;
-use crate::step::{Backward, Engine, StepReport};
+use crate::step::{Backward, Engine, StepReport, shared};
 
 /// How a model is trained: what decides its numbers, and nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,9 +94,13 @@ impl TrainConfig {
     }
 
     /// The optimiser of `model`'s parameters, by their ids: after a record was loaded, build it anew.
-    pub(crate) fn optimizer<M: Module>(&self, model: &M) -> Result<ModuleOptimizer, Error> {
-        let optim = self.adamw.init(model)?;
-        self.muon.as_ref().map_or(Ok(optim.clone()), |muon| muon.join(optim, model))
+    pub(crate) fn optimizer<M: Module>(&self, model: &M) -> Result<Lanes, Error> {
+        let adamw = self.adamw.init(model)?;
+        let optim = match &self.muon {
+            None => adamw,
+            Some(muon) => muon.join(adamw, model)?,
+        };
+        Ok(Lanes::new(&optim, model))
     }
 }
 
@@ -108,7 +112,7 @@ impl TrainConfig {
 /// exception, see [`Trainer::with_threads`].)
 pub struct Trainer<M, O> {
     pub(crate) model: Option<M>,
-    pub(crate) optim: ModuleOptimizer,
+    pub(crate) optim: Lanes,
     pub(crate) ema: Option<Ema<M>>,
     pub(crate) objective: O,
     pub(crate) batches: Box<dyn BatchSource + Send>,
@@ -266,7 +270,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             Some(max) => clip_to(&model, grads, norm, max),
             None => grads,
         };
-        self.model = Some(self.optim.step(lr, model, grads));
+        self.model = Some(self.optim.step(lr, model, grads, shared(&self.devices)));
         self.ema = self.ema.take().map(|ema| ema.update(self.model()));
     }
 }

@@ -165,8 +165,8 @@ fn a_checkpoint_of_another_run_is_refused() {
     let mut longer = trainer(toy(0.1), 24, TrainConfig { steps: 99, ..averaged() });
     longer.load(&paths[0]).expect("the same run");
     let state = paths[0].join("state.json");
-    let text = fs::read_to_string(&state).expect("a state").replace("\"format\": 2", "\"format\": 9");
+    let text = fs::read_to_string(&state).expect("a state").replace("\"format\": 3", "\"format\": 9");
     fs::write(&state, text).expect("a state");
     let said = refusal(&paths[0], toy(0.1), 24, averaged());
-    assert!(said.contains("expected format 2, got format 9"), "{said}");
+    assert!(said.contains("expected format 3, got format 9"), "{said}");
 }

@@ -1,6 +1,7 @@
 //! Optimisers, learning rates and gradient clipping.
 
 mod clip;
+mod lanes;
 mod lr;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
@@ -11,6 +12,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use self::clip::{clip_to, global_norm};
+pub(crate) use self::lanes::Lanes;
 pub use self::lr::{Decay, LrSchedule, Warmup};
 use crate::error::{Error, in_domain};
 

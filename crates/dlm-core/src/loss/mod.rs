@@ -8,7 +8,7 @@
 //! host in f64; [`nll`] does the sum on the device, over the logits at noisy positions alone.
 //!
 //! A loss that is more than that is a [`TokenLoss`]: nats at each asked position, to be averaged by a
-//! [`Reduction`].
+//! [`Reduction`]. All take logits of p(x₀ | x_t) but [`ScoreEntropy`], which takes [`LogScores`].
 //!
 //! | loss | of | noise |
 //! |---|---|---|

@@ -26,7 +26,8 @@ impl LogScores {
     /// If there is not one row for each asked position.
     ///
     /// # Source
-    /// Sahoo et al. 2024, arXiv:2406.07524 (absorbing); Lou et al. 2023, arXiv:2310.16834.
+    /// Shi et al. 2024, arXiv:2406.04329, Eq. 10, and Sahoo et al. 2024, arXiv:2406.07524, appendix C.3 (absorbing); what
+    /// a ratio is: Lou et al. 2023, arXiv:2310.16834, Eq. 12.
     pub fn from_logits<S: Schedule>(logits: Tensor<2>, noised: &Noised, forward: &Forward<S>) -> Self {
         let places = places(noised, forward);
         let [asked, vocabulary] = logits.dims();
@@ -108,7 +109,7 @@ fn places<'a, S: Schedule>(noised: &Noised, forward: &'a Forward<S>) -> Places<'
 /// [`LogScores::from_logits`]. The word y = x_t has no part.
 ///
 /// # Source
-/// Lou et al. 2023, arXiv:2310.16834 (diffusion-weighted denoising score entropy).
+/// Lou et al. 2023, arXiv:2310.16834, Theorem 3.6, Eq. 10 (diffusion-weighted denoising score entropy).
 #[derive(Debug, Clone, Copy)]
 pub struct ScoreEntropy<'a, S> {
     forward: &'a Forward<S>,

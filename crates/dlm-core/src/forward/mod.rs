@@ -4,6 +4,7 @@ mod blocks;
 mod draw;
 mod noised;
 mod posterior;
+mod resize;
 
 use crate::error::{Error, in_domain, same_length};
 use crate::prior::Prior;
@@ -16,6 +17,7 @@ use draw::{Draw, flags};
 pub(crate) use draw::{LEAST_ALPHA, Level};
 pub use noised::Noised;
 pub use posterior::Posterior;
+pub use resize::Resizing;
 
 /// A noise schedule and what tokens turn into.
 ///

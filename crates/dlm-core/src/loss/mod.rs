@@ -15,6 +15,7 @@
 //! | [`Nelbo`] | MDLM, MD4, LLaDA, BD3LM (a time for each block) | absorbing |
 //! | [`Rdm`] | RDM and the paper | absorbing, words |
 //! | [`Cart`] | Dream | absorbing |
+//! | [`Resized`] | DreamOn, around another: texts that change their length | absorbing |
 //! | [`Flat`], [`Mlm`] | masked language models | absorbing |
 //! | [`D3pm`] | D3PM, over T discrete times | any |
 //! | [`Elbo`] | UDLM, Duo, GIDD, in continuous time | any |
@@ -35,6 +36,7 @@ mod nelbo;
 mod nll;
 mod place;
 mod rdm;
+mod resized;
 mod score_entropy;
 mod weighting;
 
@@ -48,6 +50,7 @@ pub use gen_md4::GenMd4;
 pub use nelbo::Nelbo;
 pub use nll::{forbid, nll, nll_per_token};
 pub use rdm::Rdm;
+pub use resized::Resized;
 pub use score_entropy::{LogScores, ScoreEntropy};
 pub use weighting::{Flat, Mlm, Reduction, Scaled, Weighting, Weights};
 

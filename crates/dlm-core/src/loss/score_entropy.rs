@@ -1,8 +1,8 @@
 use burn::tensor::{FloatDType, Tensor};
 
 use super::TokenLoss;
-use super::columns::{NEVER, add_at, closed_rows, column, index, log_add_exp};
-use super::nll::exponentials;
+use super::columns::{NEVER, add_at, closed_rows, column, index};
+use super::nll::{constant, exponentials};
 use super::place::{Piece, Place, Places, ln};
 use crate::forward::{Forward, Noised};
 use crate::schedule::Schedule;
@@ -17,7 +17,8 @@ pub struct LogScores(pub Tensor<2>);
 impl LogScores {
     /// The ratios that follow from logits of p(x₀ | `x_t`): `S(y)/S(x_t)` with S = α·p + (1 − α)·π.
     ///
-    /// The gradient goes through, by the tape.
+    /// The gradient goes through, by the tape, which is most of the cost: who has logits and wants the bound asks
+    /// [`Elbo`](super::Elbo), which is the same number.
     ///
     /// # Shapes
     /// - `logits`: `[N, V]`; for noise that may be the mask with the mask forbidden
@@ -37,9 +38,17 @@ impl LogScores {
         }
         let device = logits.device();
         let piece = places.piece(0..asked, &device);
-        let (shifted, _, sum) = exponentials(logits.cast(FloatDType::F32));
-        let log_p = shifted - sum.log();
-        let all = log_add_exp(piece.log_noise(vocabulary), log_p + piece.column(|place| ln(place.alpha())));
+        let logits = logits.cast(FloatDType::F32);
+        // A constant: ln p does not depend on what all logits are less by.
+        let shifted = logits.clone() - constant(&logits).max_dim(1);
+        let exp = shifted.clone().exp();
+        let sum = exp.clone().sum_dim(1);
+        let text = shifted - (sum.clone().log() - piece.column(|place| ln(place.alpha())));
+        let noise = piece.noise(vocabulary, |_| 1.0);
+        // Where there is no noise S is α·p, whose logarithm is known however small it is.
+        let text_alone = noise.clone().lower_equal_elem(0.0);
+        let both = (exp * (piece.column(Place::alpha) / sum) + noise).mask_fill(text_alone.clone(), 1.0);
+        let all = both.log().mask_where(text_alone, text);
         let own = all.clone().gather(1, index(piece.places.iter().map(|place| place.xt), &device));
         Self(all - own)
     }

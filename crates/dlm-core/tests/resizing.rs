@@ -47,6 +47,9 @@ proptest! {
             (0..row.len()).filter(|&i| !row.maskable()[i]).map(|i| row.ids()[i]).collect()
         };
         prop_assert_eq!(context(&row), context(&resized), "context is neither merged nor deleted");
+        let next = |i: usize| resized.maskable().get(i + 1).copied();
+        let before_text = (0..resized.len()).all(|i| resized.ids()[i] != DELETE || next(i) == Some(true));
+        prop_assert!(before_text, "places are inserted before maskable tokens");
         let count = |id| resized.ids().iter().filter(|&&other| other == id).count();
         let words: Vec<TokenId> = resized.ids().iter().copied().filter(|&id| id < EXPAND).collect();
         prop_assert!(is_part(&words, row.ids()));

@@ -1,6 +1,7 @@
 //! Texts that change their length, against what was done to them.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::float_cmp, reason = "these numbers are exact")]
 
 use dlm_core::forward::Resizing;
 use dlm_core::loss::{Nelbo, Rdm, Reduction, Resized, Weighting};

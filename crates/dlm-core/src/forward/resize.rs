@@ -106,7 +106,9 @@ impl Resizing {
             (0..count).map(|number| places[rng.below(PLACES * number + INSERT, places.len())]).collect();
         // From the end, so that the places before stay what they were.
         chosen.sort_unstable_by(|a, b| b.cmp(a));
-        chosen.into_iter().for_each(|place| tokens.insert(place, (self.delete, true)));
+        for place in chosen {
+            tokens.insert(place, (self.delete, true));
+        }
         let (ids, maskable) = tokens.into_iter().unzip();
         let resized = Sequence::new(ids, maskable)?;
         Ok(row.key().map_or(resized.clone(), |key| resized.with_key(key)))

@@ -11,7 +11,7 @@ use crate::sequence::{TokenId, Vocabulary};
 #[non_exhaustive]
 pub enum Prior {
     /// Noise is always the mask token; once masked, a token stays masked (Austin et al. 2021,
-    /// arXiv:2107.03006).
+    /// arXiv:2107.03006, section 3.1).
     Absorbing {
         /// Id of the mask token.
         mask: TokenId,
@@ -213,7 +213,7 @@ impl Mixed {
     /// As [`Mixed::new`].
     ///
     /// # Source
-    /// von Rütte et al. 2025, arXiv:2503.04482 (mixing schedule).
+    /// von Rütte et al. 2025, arXiv:2503.04482, section 4 (mixing schedule).
     pub fn hybrid(mask: TokenId, words: Words, schedule: Hybrid) -> Result<Self, Error> {
         Self::checked(mask, words, Share::Hybrid(schedule))
     }

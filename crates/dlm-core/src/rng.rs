@@ -39,6 +39,8 @@ pub enum Purpose {
     Redraw = 14,
     /// Initial values of new parameters.
     Weights = 13,
+    /// How a text's length is made wrong.
+    Length = 15,
 }
 
 /// A seed and a step: the part of an address that a whole batch shares.

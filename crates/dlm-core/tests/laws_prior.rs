@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::float_cmp, reason = "these numbers are exact")]
 
+mod common;
+
+use common::follows;
 use dlm_core::forward::noise_per_token;
 use dlm_core::prior::{Mixed, Words};
 use dlm_core::schedule::{Cosine, Hybrid, Linear, PerToken};
@@ -156,19 +159,6 @@ fn routing_is_the_posterior_row() {
             }
         }
     }
-}
-
-/// Whether counts follow a law: Pearson's statistic below its 99.99 % point, by Wilson and Hilferty.
-fn follows(counts: &[usize], law: &[f64]) -> bool {
-    let n = counts.iter().sum::<usize>() as f64;
-    let possible = || counts.iter().zip(law).filter(|(_, p)| **p > 1e-12);
-    let chi: f64 = possible().map(|(&count, &p)| (count as f64 - n * p).powi(2) / (n * p)).sum();
-    let freedom = (possible().count() - 1) as f64;
-    let spread = 2.0 / (9.0 * freedom);
-    let bound = freedom * (1.0 - spread + 3.719 * spread.sqrt()).powi(3);
-    let impossible: usize =
-        counts.iter().zip(law).filter(|(_, p)| **p <= 1e-12).map(|(&count, _)| count).sum();
-    impossible == 0 && (freedom == 0.0 || chi < bound)
 }
 
 fn whole(rows: usize, len: usize) -> Batch {

@@ -6,7 +6,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use dlm_core::likelihood::{MOST_ANY_ORDER, any_order, any_order_by_token};
 use dlm_core::prior::{Mixed, Words};
-use dlm_core::schedule::{Cosine, Linear};
+use dlm_core::schedule::{Clipped, Cosine, Linear, Schedule, Truncated};
 use dlm_core::{
     Denoiser, DenoiserInput, Error, Estimator, Forward, Likelihood, Prior, Sequence, TokenId, Vocabulary,
 };
@@ -343,6 +343,16 @@ fn bounds_under_any_noise_agree_with_the_truth() {
         estimator.estimate_under(&other, &Independent, &rows, &vocabulary()),
         Err(Error::Incompatible { .. })
     ));
+    let short: [Box<dyn Schedule>; 3] = [
+        Box::new(Truncated::end(Linear, 1e-3).unwrap()),
+        Box::new(Clipped::new(Linear, 0.0, 0.8).unwrap()),
+        Box::new(Clipped::new(Linear, 0.1, 1.0).unwrap()),
+    ];
+    for schedule in short {
+        let short = Forward::new(schedule, Prior::Words(words()));
+        let error = estimator.estimate_under(&short, &Independent, &rows, &vocabulary()).unwrap_err();
+        assert_eq!(error.to_string(), "a schedule short of the ends does not go with a bound");
+    }
     let fixed = estimator.estimate_under(&forward, &Independent, &[row(&[4, 5], 2)], &vocabulary());
     assert_eq!(fixed, Err(Error::NothingMaskable { row: 0 }));
 }

@@ -13,8 +13,7 @@ use dlm_core::schedule::{
     Cosine, CosineAlpha, CosineSquared, Geometric, Hybrid, Linear, LinearSigma, Polynomial,
 };
 use dlm_core::{
-    Batch, CounterRng, Denoiser, DenoiserInput, Forward, Noised, Prior, Purpose, Schedule, Sequence, TokenId,
-    Vocabulary,
+    Batch, Denoiser, DenoiserInput, Forward, Noised, Prior, Schedule, Sequence, TokenId, Vocabulary,
 };
 
 const WORDS: [TokenId; 3] = [4, 5, 6];
@@ -351,62 +350,71 @@ fn one_step_is_the_same_by_every_road() {
     assert!(row.iter().zip(&origin).all(|(a, b)| (a - b).abs() < 1e-12), "{row:?} {origin:?}");
 }
 
-/// Whether counts follow a law: Pearson's statistic below its 99.99 % point, by Wilson and Hilferty.
-fn follows(counts: &[usize], law: &[f64]) -> bool {
-    let n = counts.iter().sum::<usize>() as f64;
-    let chi: f64 = counts.iter().zip(law).map(|(&count, &p)| (count as f64 - n * p).powi(2) / (n * p)).sum();
-    let freedom = (counts.len() - 1) as f64;
-    let spread = 2.0 / (9.0 * freedom);
-    chi < freedom * (1.0 - spread + 3.719 * spread.sqrt()).powi(3)
+/// What comes of a text of masks in as many steps, all alike long: each mask is revealed with the chance of
+/// the step, by the table, whatever becomes of the others.
+fn revealed_in(steps: usize) -> Vec<f64> {
+    let forward = Forward::new(Linear, Prior::Absorbing { mask: MASK });
+    let all = texts(&[MASK, 4, 5, 6]);
+    let mut law: Vec<f64> = all.iter().map(|text| f64::from(u8::from(*text == [MASK; N]))).collect();
+    for k in (1..=steps).rev() {
+        let [t, s] = [k, k - 1].map(|k| k as f64 / steps as f64);
+        let mut next = vec![0.0; all.len()];
+        for (from, mass) in all.iter().zip(&law).filter(|(_, mass)| **mass > 0.0) {
+            let rows: Vec<Vec<f64>> = (0..N)
+                .map(|i| {
+                    let p: Vec<f64> = inconsistent(from, i).iter().map(|z| z.exp()).collect();
+                    let p: Vec<f64> = p.iter().map(|e| e / p.iter().sum::<f64>()).collect();
+                    if from[i] == MASK {
+                        forward.posterior_row(t, s, MASK, &p).unwrap()
+                    } else {
+                        one_hot(from[i])
+                    }
+                })
+                .collect();
+            for (to, next) in all.iter().zip(&mut next) {
+                *next += mass * (0..N).map(|i| rows[i][to[i] as usize]).product::<f64>();
+            }
+        }
+        law = next;
+    }
+    assert!(
+        all.iter().zip(&law).all(|(text, mass)| !text.contains(&MASK) || *mass < 1e-12),
+        "masks are left"
+    );
+    all.into_iter().zip(law).filter(|(text, _)| !text.contains(&MASK)).map(|(_, mass)| mass).collect()
 }
 
-#[test]
-fn gumbel_draws_follow_the_softmax() {
-    let logits = [1.0, 0.0, -0.5, -3.0];
-    let mut rng = CounterRng::new(3).row(Purpose::Token, 0);
-    for temperature in [0.25, 0.5, 1.0, 2.0] {
-        let mut counts = [0; 4];
-        for draw in 0..1_000_000 {
-            let noisy: Vec<f64> =
-                (0..4).map(|i| logits[i] / temperature + rng.gumbel(4 * draw + i)).collect();
-            let best = (1..4).fold(0, |best, i| if noisy[i] > noisy[best] { i } else { best });
-            counts[best] += 1;
+/// One mask after the other, each as likely the next: the order of the first-hitting sampler, which asks N times.
+fn revealed_one_by_one(so_far: &[TokenId], mass: f64, law: &mut Vec<(Vec<TokenId>, f64)>) {
+    let masks: Vec<usize> = (0..N).filter(|&i| so_far[i] == MASK).collect();
+    if masks.is_empty() {
+        law.push((so_far.to_vec(), mass));
+    }
+    for &i in &masks {
+        let exp: Vec<f64> = inconsistent(so_far, i).iter().map(|z| z.exp()).collect();
+        for id in WORDS {
+            let mut longer = so_far.to_vec();
+            longer[i] = id;
+            let p = exp[id as usize] / exp.iter().sum::<f64>();
+            revealed_one_by_one(&longer, mass * p / masks.len() as f64, law);
         }
-        let exp = logits.map(|z: f64| (z / temperature).exp());
-        let law = exp.map(|e| e / exp.iter().sum::<f64>());
-        assert!(follows(&counts, &law), "{temperature}: {counts:?} {law:?}");
     }
 }
 
 #[test]
-fn gumbel_draws_of_single_precision_do_not() {
-    // The largest of many: the highest of K uniform numbers is one of them to the power 1/K, cut to its bits.
-    let words = 65_536.0;
-    let mut rng = CounterRng::new(5).row(Purpose::Token, 0);
-    let counts = |bits: f64, rng: &mut dyn FnMut(usize) -> f64| {
-        let mut counts = [0_usize; 4];
-        for draw in 0..200_000 {
-            let highest = (rng(draw).powf(1.0 / words) * bits.exp2()).floor() / bits.exp2();
-            let gumbel = -(-highest.ln()).ln();
-            counts[[10.0, 12.0, 16.7].iter().filter(|&&edge| gumbel > edge).count()] += 1;
-        }
-        counts
+fn revealing_one_at_a_time_is_the_limit_of_ever_finer_steps() {
+    let mut leaves = Vec::new();
+    revealed_one_by_one(&[MASK; N], 1.0, &mut leaves);
+    let limit: Vec<f64> = texts(&WORDS)
+        .iter()
+        .map(|text| leaves.iter().filter(|(leaf, _)| leaf == text).map(|(_, mass)| mass).sum())
+        .collect();
+    let apart = |steps: usize| -> f64 {
+        revealed_in(steps).iter().zip(&limit).map(|(a, b)| 0.5 * (a - b).abs()).sum()
     };
-    let below = |edge: f64| (-words * (-edge).exp()).exp();
-    let law = [below(10.0), below(12.0) - below(10.0), below(16.7) - below(12.0), 1.0 - below(16.7)];
-    assert!(follows(&counts(53.0, &mut |draw| rng.uniform(draw)), &law));
-    let single = counts(24.0, &mut |draw| rng.uniform(draw));
-    assert!(!follows(&single, &law) && single[3] == 0, "the upper tail is cut off: {single:?} {law:?}");
-}
-
-#[test]
-fn uniform_draws_are_even() {
-    let mut rng = CounterRng::new(11).row(Purpose::Noise, 4);
-    let (mut tenths, mut sevenths) = ([0; 10], [0; 7]);
-    for draw in 0..200_000 {
-        tenths[(rng.uniform(2 * draw) * 10.0) as usize] += 1;
-        sevenths[rng.below(2 * draw + 1, 7)] += 1;
-    }
-    assert!(follows(&tenths, &[0.1; 10]), "{tenths:?}");
-    assert!(follows(&sevenths, &[1.0 / 7.0; 7]), "{sevenths:?}");
+    let gaps = [1, 2, 4, 8, 16, 32].map(apart);
+    assert!(gaps.windows(2).all(|pair| pair[1] < pair[0]), "{gaps:?}");
+    // Two masks meet in a step of 1/S with a chance that falls as 1/S.
+    let ratio = gaps[4] / gaps[5];
+    assert!((1.8..2.2).contains(&ratio) && gaps[5] < 0.02, "{gaps:?}: {ratio}");
 }

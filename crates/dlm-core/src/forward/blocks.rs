@@ -76,7 +76,7 @@ impl<S: Schedule> Forward<S> {
     /// As [`Forward::noise`], a time for each block; [`Error::Incompatible`] with a prior that varies.
     ///
     /// # Source
-    /// Arriola et al. 2025, arXiv:2503.09573.
+    /// Arriola et al. 2025, arXiv:2503.09573, Algorithm 1.
     pub fn noise_blocks(
         &self,
         batch: &Batch,
@@ -139,7 +139,7 @@ fn redraw(
 /// ```
 ///
 /// # Source
-/// Arriola et al. 2025, arXiv:2503.09573 (vectorised training).
+/// Arriola et al. 2025, arXiv:2503.09573, section 3.2 (vectorised training) and appendix B.6 (the attention).
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockQuestion<'a> {
     noised: &'a Noised,

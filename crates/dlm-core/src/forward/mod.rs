@@ -4,6 +4,7 @@ mod blocks;
 mod draw;
 mod noised;
 mod posterior;
+mod resize;
 
 use crate::error::{Error, in_domain, same_length};
 use crate::prior::Prior;
@@ -16,6 +17,7 @@ use draw::{Draw, flags};
 pub(crate) use draw::{LEAST_ALPHA, Level};
 pub use noised::Noised;
 pub use posterior::Posterior;
+pub use resize::Resizing;
 
 /// A noise schedule and what tokens turn into.
 ///
@@ -133,8 +135,8 @@ impl<S: Schedule> Forward<S> {
     /// As [`Forward::noise`].
     ///
     /// # Source
-    /// Bie et al. 2025, arXiv:2512.15745 (LLaDA2.0, complementary masking); Wu et al. 2025,
-    /// arXiv:2509.26328 (Fast-dLLM v2).
+    /// Bie et al. 2025, arXiv:2512.15745, section 5.1 (LLaDA2.0, complementary masking); Wu et al. 2025,
+    /// arXiv:2509.26328, section 3.2 (Fast-dLLM v2).
     pub fn noise_complementary(
         &self,
         batch: &Batch,
@@ -175,7 +177,7 @@ impl<S: Schedule> Forward<S> {
 /// As [`Forward::noise`]; [`Error::Length`] also if a word of the batch has no rate.
 ///
 /// # Source
-/// Shi et al. 2024, arXiv:2406.04329 (GenMD4).
+/// Shi et al. 2024, arXiv:2406.04329, section 6 (GenMD4).
 pub fn noise_per_token(
     batch: &Batch,
     times: &[f64],

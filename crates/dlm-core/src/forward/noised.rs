@@ -96,7 +96,7 @@ impl Noised {
     /// [`Error::Length`] unless the rows are those of `batch`, once or more.
     ///
     /// # Source
-    /// Austin et al. 2021, arXiv:2107.03006 (the hybrid loss); RDM's `lambda_direct_xentropy` (arXiv:2302.05737, its code).
+    /// Austin et al. 2021, arXiv:2107.03006, Eq. 5 (the hybrid loss); RDM's `lambda_direct_xentropy` (arXiv:2302.05737, its code).
     ///
     /// # Example
     /// ```

@@ -27,7 +27,7 @@ impl<S: Schedule> Forward<S> {
     /// which the two do not describe the posterior (see [`Forward::posterior_row`]).
     ///
     /// # Source
-    /// Zheng et al. 2023, arXiv:2302.05737, as restated by Wang et al. 2024, arXiv:2402.18567, appendix.
+    /// Zheng et al. 2023, arXiv:2302.05737, as restated by Wang et al. 2024, arXiv:2402.18567, appendix A.
     pub fn posterior(&self, t: f64, s: f64, xt: TokenId) -> Result<Posterior, Error> {
         check_interval(t, s)?;
         if self.prior.varies() {
@@ -54,7 +54,7 @@ impl<S: Schedule> Forward<S> {
     /// [`Error::UnknownSpecial`] if `xt` or the mask is not below V.
     ///
     /// # Source
-    /// Austin et al. 2021, arXiv:2107.03006 (the posterior of a step).
+    /// Austin et al. 2021, arXiv:2107.03006, Eq. 3, and 4 for a network's x₀.
     ///
     /// # Example
     /// ```

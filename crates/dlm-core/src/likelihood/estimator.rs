@@ -58,6 +58,9 @@ impl Estimator {
     /// There is no ε, hence no bias; the price is that rare draws of small t weigh so much that the variance
     /// grows without bound as they come, and a standard error that has not met them is too small. Prefer
     /// [`Estimator::counts`].
+    ///
+    /// # Source
+    /// Sahoo et al. 2024, arXiv:2406.07524, Eq. 11, under the linear schedule.
     pub fn times(draws: usize) -> Result<Self, Error> {
         Self::new(Level::Time, draws)
     }
@@ -66,6 +69,9 @@ impl Estimator {
     ///
     /// # Errors
     /// [`Error::OutOfDomain`] below 2 draws, which have no standard error.
+    ///
+    /// # Source
+    /// Nie et al. 2025, arXiv:2502.09992, Eq. 6.
     pub fn counts(draws: usize) -> Result<Self, Error> {
         Self::new(Level::Count, draws)
     }

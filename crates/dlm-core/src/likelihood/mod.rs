@@ -16,8 +16,8 @@
 //! sides, for that of an infill ([`Sequence::new`](crate::Sequence::new) takes the flags).
 //!
 //! # Source
-//! Sahoo et al. 2024, arXiv:2406.07524, and Shi et al. 2024, arXiv:2406.04329 (first line); Nie et al.
-//! 2025, arXiv:2502.09992 (second); Ou et al. 2024, arXiv:2406.03736 (third).
+//! First line: Sahoo et al. 2024, arXiv:2406.07524, Eq. 11; Shi et al. 2024, arXiv:2406.04329, Eq. 5. Second: Nie et
+//! al. 2025, arXiv:2502.09992, Eq. 6. Third, and that all are equal: Ou et al. 2024, arXiv:2406.03736, Theorem 2.
 
 mod ask;
 mod estimator;

@@ -15,6 +15,9 @@ pub const MOST_ANY_ORDER: usize = 8;
 /// # Errors
 /// [`Error::OutOfDomain`] for a row of more than [`MOST_ANY_ORDER`] maskable tokens; else as
 /// [`Estimator::estimate`](super::Estimator::estimate).
+///
+/// # Source
+/// Ou et al. 2024, arXiv:2406.03736, Theorem 2.
 pub fn any_order(
     model: &dyn Denoiser,
     rows: &[Sequence],

@@ -16,8 +16,9 @@ impl Estimator {
     /// [`Elbo`]; for masks alone [`Estimator::counts`] has a smaller error.
     ///
     /// # Errors
-    /// As [`Estimator::estimate`]; [`Error::Incompatible`] for an estimator of counts, and for a prior over
-    /// another number of words than the network's.
+    /// As [`Estimator::estimate`]; [`Error::Incompatible`] for an estimator of counts, for a prior over another
+    /// number of words than the network's, and for a schedule short of α(0) = 1 or α(1) = 0
+    /// ([`Truncated`](crate::schedule::Truncated), [`Clipped`](crate::schedule::Clipped)), over which it is no bound.
     pub fn estimate_under<S: Schedule>(
         &self,
         forward: &Forward<S>,
@@ -53,6 +54,10 @@ impl Estimator {
     ) -> Result<Vec<Vec<Costs>>, Error> {
         if self.level == Level::Count {
             return Err(Error::Incompatible { what: "an estimator of counts", with: "noise by a schedule" });
+        }
+        let schedule = forward.schedule();
+        if schedule.alpha(0.0) < 1.0 || schedule.alpha(1.0) > 0.0 {
+            return Err(Error::Incompatible { what: "a schedule short of the ends", with: "a bound" });
         }
         let words = forward.prior().words();
         if words.is_some_and(|words| words.probs().len() != model.vocab_size()) {

@@ -13,7 +13,7 @@ use crate::forward::Noised;
 /// and other documents are not near by.
 ///
 /// # Source
-/// Ye et al. 2025, arXiv:2508.15487 (CART). Published code leaves out the nearest neighbours, by starting to
+/// Ye et al. 2025, arXiv:2508.15487, Eq. 5 (CART). Published code leaves out the nearest neighbours, by starting to
 /// count at a distance of two.
 ///
 /// # Example

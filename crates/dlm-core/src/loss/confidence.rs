@@ -8,7 +8,8 @@ use crate::forward::Noised;
 /// some λ, it makes right guesses surer, so that more of them pass a threshold at once.
 ///
 /// # Source
-/// Bie et al. 2025, arXiv:2512.15745 (LLaDA2.0, confidence-aware parallel training).
+/// Bie et al. 2025, arXiv:2512.15745, section 5.2, the second term of Eq. 6 (LLaDA2.0, confidence-aware parallel
+/// training).
 ///
 /// # Example
 /// ```

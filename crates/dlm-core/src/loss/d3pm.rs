@@ -19,8 +19,9 @@ use crate::schedule::Schedule;
 /// ([`forbid`](super::forbid)) the absorbing loss is MDLM's, the cross-entropy times T·λ₂.
 ///
 /// # Source
-/// Austin et al. 2021, arXiv:2107.03006 (the bound and its posterior); in RDM (arXiv:2302.05737) the vanilla absorbing and
-/// multinomial models; Sahoo et al. 2024, arXiv:2406.07524.
+/// Austin et al. 2021, arXiv:2107.03006: Eq. 1 (the bound), 3 (the posterior) and 4 (x₀-parameterisation); Sahoo et al.
+/// 2024, arXiv:2406.07524, Eq. 9 (absorbing) and 8 (with the mask forbidden). The vanilla absorbing and multinomial
+/// models of RDM (arXiv:2302.05737).
 ///
 /// # Numerics
 /// The error is about 1e-7 nats: what changes from s to t is computed as a change, not as a difference of

@@ -23,9 +23,9 @@ use crate::schedule::{Hybrid, Schedule};
 /// `x_t` itself says of its token, so the p for which ℓ is tight is that of x₀ given the *other* tokens of `x_t`.
 ///
 /// # Source
-/// von Rütte et al. 2025, arXiv:2503.04482 (the GIDD ELBO: any mixture); Schiff et al. 2024, arXiv:2412.10193, and
-/// Sahoo et al. 2025, arXiv:2506.10892 (uniform); Sahoo et al. 2024, arXiv:2406.07524 (absorbing). What p
-/// has to be: "Uniform Diffusion Models Revisited" 2026, arXiv:2605.22765.
+/// von Rütte et al. 2025, arXiv:2503.04482, Theorem 3.7 (any mixture); Schiff et al. 2024, arXiv:2412.10193, Eq. 18,
+/// and Sahoo et al. 2025, arXiv:2506.10892, Eq. 17 (uniform); Sahoo et al. 2024, arXiv:2406.07524, Eq. 10 (absorbing).
+/// What p has to be: Gourevitch et al. 2026, arXiv:2605.22765 (leave-one-out denoiser).
 ///
 /// # Numerics
 /// The error is about 1e-7·(1 + K·p) nats, p that of `x_t`, times −α′/(1 − α), K the words of the prior: infinite weights of

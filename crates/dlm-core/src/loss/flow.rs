@@ -16,7 +16,8 @@ use crate::schedule::Schedule;
 /// noise, and where one is clean it wants to hear that. The noise distribution does not enter.
 ///
 /// # Source
-/// Shaul et al. 2024, arXiv:2412.03487 (generalised KL); Gat et al. 2024, arXiv:2407.15595 (the mixture path).
+/// Shaul et al. 2024, arXiv:2412.03487 (the ELBO of mixture paths, a generalised KL); Gat et al. 2024,
+/// arXiv:2407.15595, Eq. 9 (the path) and 24 (the rates).
 ///
 /// # Numerics
 /// At t = 0 the weight is infinite: times begin at some ε above it.

@@ -15,7 +15,7 @@ use crate::schedule::PerToken;
 /// the mask forbidden.
 ///
 /// # Source
-/// Shi et al. 2024, arXiv:2406.04329 (state-dependent masking), with fixed rates.
+/// Shi et al. 2024, arXiv:2406.04329, Eq. 12 (state-dependent masking), with fixed rates.
 ///
 /// # Numerics
 /// At t = 0, where nothing is noise, the weight is infinite.

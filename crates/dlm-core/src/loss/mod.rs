@@ -8,13 +8,14 @@
 //! host in f64; [`nll`] does the sum on the device, over the logits at noisy positions alone.
 //!
 //! A loss that is more than that is a [`TokenLoss`]: nats at each asked position, to be averaged by a
-//! [`Reduction`].
+//! [`Reduction`]. All take logits of p(x₀ | x_t) but [`ScoreEntropy`], which takes [`LogScores`].
 //!
 //! | loss | of | noise |
 //! |---|---|---|
 //! | [`Nelbo`] | MDLM, MD4, LLaDA, BD3LM (a time for each block) | absorbing |
 //! | [`Rdm`] | RDM and the paper | absorbing, words |
 //! | [`Cart`] | Dream | absorbing |
+//! | [`Resized`] | DreamOn, around another: texts that change their length | absorbing |
 //! | [`Flat`], [`Mlm`] | masked language models | absorbing |
 //! | [`D3pm`] | D3PM, over T discrete times | any |
 //! | [`Elbo`] | UDLM, Duo, GIDD, in continuous time | any |
@@ -35,6 +36,7 @@ mod nelbo;
 mod nll;
 mod place;
 mod rdm;
+mod resized;
 mod score_entropy;
 mod weighting;
 
@@ -48,6 +50,7 @@ pub use gen_md4::GenMd4;
 pub use nelbo::Nelbo;
 pub use nll::{forbid, nll, nll_per_token};
 pub use rdm::Rdm;
+pub use resized::Resized;
 pub use score_entropy::{LogScores, ScoreEntropy};
 pub use weighting::{Flat, Mlm, Reduction, Scaled, Weighting, Weights};
 

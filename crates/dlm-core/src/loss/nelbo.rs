@@ -9,8 +9,8 @@ use crate::schedule::{Linear, Schedule};
 /// never predicted. Of noise that may be words it is no bound: there is [`Elbo`](super::Elbo) for that.
 ///
 /// # Source
-/// Sahoo et al. 2024, arXiv:2406.07524, and Shi et al. 2024, arXiv:2406.04329 (the NELBO in continuous time);
-/// Arriola et al. 2025, arXiv:2503.09573 (by block).
+/// Sahoo et al. 2024, arXiv:2406.07524, Eq. 10 and 11, and Shi et al. 2024, arXiv:2406.04329, Eq. 4 and 5; Arriola
+/// et al. 2025, arXiv:2503.09573, Eq. 8 (by block).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Nelbo<S> {
     schedule: S,
@@ -29,7 +29,7 @@ impl Nelbo<Linear> {
     /// [`Times::uniform`](crate::Times::uniform).
     ///
     /// # Source
-    /// Nie et al. 2025, arXiv:2502.09992 (pre-training), and its repository's guidelines.
+    /// Nie et al. 2025, arXiv:2502.09992, Eq. 3; the mean is that of its repository's guidelines.
     pub fn llada_pretraining() -> Self {
         Self::new(Linear, Reduction::Positions)
     }
@@ -37,7 +37,7 @@ impl Nelbo<Linear> {
     /// LLaDA's SFT loss: mean over rows of Σ CE/t / (answer length).
     ///
     /// # Source
-    /// Nie et al. 2025, arXiv:2502.09992 (supervised fine-tuning), and its repository's guidelines.
+    /// Nie et al. 2025, arXiv:2502.09992, Eq. 5; the mean is that of its repository's guidelines.
     pub fn llada_sft() -> Self {
         Self::new(Linear, Reduction::RowTokens)
     }

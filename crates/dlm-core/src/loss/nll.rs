@@ -65,7 +65,7 @@ pub fn nll_per_token(logits: Tensor<2>, targets: &[TokenId]) -> Tensor<1> {
 /// Makes one word impossible: its logit becomes the lowest finite number of the type.
 ///
 /// With the mask as `id` this is the zero-masking half of MDLM's SUBS parameterisation (Sahoo et al.
-/// 2024, arXiv:2406.07524, section 3.2.3); its other half, copying clean tokens, needs no code, because
+/// 2024, arXiv:2406.07524, section 3.2.3, Eq. 7); its other half, copying clean tokens, needs no code, because
 /// losses and samplers look at noisy positions alone.
 ///
 /// # Shapes

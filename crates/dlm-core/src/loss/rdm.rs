@@ -17,7 +17,8 @@ use crate::forward::Noised;
 /// [`Flat`](super::Flat) over [`Noised::everywhere`].
 ///
 /// # Source
-/// Zheng et al. 2023, arXiv:2302.05737; Ye et al. 2023, arXiv:2308.12219, and both repositories.
+/// Zheng et al. 2023, arXiv:2302.05737; Ye et al. 2023, arXiv:2308.12219, Eq. 2 and appendix A.1, and both
+/// repositories.
 ///
 /// # Example
 /// ```

@@ -1,8 +1,8 @@
 use burn::tensor::{FloatDType, Tensor};
 
 use super::TokenLoss;
-use super::columns::{NEVER, add_at, closed_rows, column, index, log_add_exp};
-use super::nll::exponentials;
+use super::columns::{NEVER, add_at, closed_rows, column, index};
+use super::nll::{constant, exponentials};
 use super::place::{Piece, Place, Places, ln};
 use crate::forward::{Forward, Noised};
 use crate::schedule::Schedule;
@@ -17,7 +17,8 @@ pub struct LogScores(pub Tensor<2>);
 impl LogScores {
     /// The ratios that follow from logits of p(x₀ | `x_t`): `S(y)/S(x_t)` with S = α·p + (1 − α)·π.
     ///
-    /// The gradient goes through, by the tape.
+    /// The gradient goes through, by the tape, which is most of the cost: who has logits and wants the bound asks
+    /// [`Elbo`](super::Elbo), which is the same number.
     ///
     /// # Shapes
     /// - `logits`: `[N, V]`; for noise that may be the mask with the mask forbidden
@@ -26,7 +27,8 @@ impl LogScores {
     /// If there is not one row for each asked position.
     ///
     /// # Source
-    /// Sahoo et al. 2024, arXiv:2406.07524 (absorbing); Lou et al. 2023, arXiv:2310.16834.
+    /// Shi et al. 2024, arXiv:2406.04329, Eq. 10, and Sahoo et al. 2024, arXiv:2406.07524, appendix C.3 (absorbing); what
+    /// a ratio is: Lou et al. 2023, arXiv:2310.16834, Eq. 12.
     pub fn from_logits<S: Schedule>(logits: Tensor<2>, noised: &Noised, forward: &Forward<S>) -> Self {
         let places = places(noised, forward);
         let [asked, vocabulary] = logits.dims();
@@ -36,9 +38,17 @@ impl LogScores {
         }
         let device = logits.device();
         let piece = places.piece(0..asked, &device);
-        let (shifted, _, sum) = exponentials(logits.cast(FloatDType::F32));
-        let log_p = shifted - sum.log();
-        let all = log_add_exp(piece.log_noise(vocabulary), log_p + piece.column(|place| ln(place.alpha())));
+        let logits = logits.cast(FloatDType::F32);
+        // A constant: ln p does not depend on what all logits are less by.
+        let shifted = logits.clone() - constant(&logits).max_dim(1);
+        let exp = shifted.clone().exp();
+        let sum = exp.clone().sum_dim(1);
+        let text = shifted - (sum.clone().log() - piece.column(|place| ln(place.alpha())));
+        let noise = piece.noise(vocabulary, |_| 1.0);
+        // Where there is no noise S is α·p, whose logarithm is known however small it is.
+        let text_alone = noise.clone().lower_equal_elem(0.0);
+        let both = (exp * (piece.column(Place::alpha) / sum) + noise).mask_fill(text_alone.clone(), 1.0);
+        let all = both.log().mask_where(text_alone, text);
         let own = all.clone().gather(1, index(piece.places.iter().map(|place| place.xt), &device));
         Self(all - own)
     }
@@ -108,7 +118,7 @@ fn places<'a, S: Schedule>(noised: &Noised, forward: &'a Forward<S>) -> Places<'
 /// [`LogScores::from_logits`]. The word y = x_t has no part.
 ///
 /// # Source
-/// Lou et al. 2023, arXiv:2310.16834 (diffusion-weighted denoising score entropy).
+/// Lou et al. 2023, arXiv:2310.16834, Theorem 3.6, Eq. 10 (diffusion-weighted denoising score entropy).
 #[derive(Debug, Clone, Copy)]
 pub struct ScoreEntropy<'a, S> {
     forward: &'a Forward<S>,

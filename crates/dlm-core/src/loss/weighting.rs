@@ -27,6 +27,8 @@ impl Weights {
 }
 
 /// A cross-entropy loss: from a noised batch to the weight of each noisy position.
+///
+/// What it weighs is said by logits of p(x₀ | x_t), which every [`Denoiser`](crate::Denoiser) gives.
 pub trait Weighting: Send + Sync {
     /// The weights at `noised.at()`.
     fn weights(&self, noised: &Noised) -> Weights;
@@ -124,10 +126,10 @@ impl Weighting for Mlm {
 }
 
 /// Every asked position alike: `weight` times its cross-entropy. BD3LM's loss in a narrow band of mask ratios,
-/// where 1/t hardly differs, and LLaDA2's.
+/// where 1/t hardly differs, and Fast-dLLM v2's.
 ///
 /// # Source
-/// Arriola et al. 2025, arXiv:2503.09573, its code.
+/// Arriola et al. 2025, arXiv:2503.09573, its code; Wu et al. 2025, arXiv:2509.26328, section 3.2.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Flat {
     weight: f64,

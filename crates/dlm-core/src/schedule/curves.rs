@@ -36,7 +36,8 @@ impl Schedule for Cosine {
 /// α(t) = cos(π/2·t): noise comes late, so most steps work on text that is nearly clean.
 ///
 /// # Source
-/// Sahoo et al. 2024, arXiv:2406.07524, its code, where it ends at ε (see [`Truncated`](super::Truncated)).
+/// Sahoo et al. 2024, arXiv:2406.07524, Eq. 92, which has 1 − t for t; its code, where it ends at ε (see
+/// [`Truncated`](super::Truncated)).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CosineAlpha;
 
@@ -57,7 +58,8 @@ impl Schedule for CosineAlpha {
 /// α(t) = cos²(π/2·t): slow at both ends.
 ///
 /// # Source
-/// Sahoo et al. 2024, arXiv:2406.07524, its code, where it ends at ε (see [`Truncated`](super::Truncated)).
+/// Sahoo et al. 2024, arXiv:2406.07524, Eq. 91, which has 1 − t for t; its code, where it ends at ε (see
+/// [`Truncated`](super::Truncated)).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CosineSquared;
 

@@ -7,7 +7,7 @@ use crate::error::{Error, in_domain};
 /// Goes with [`Mixed::hybrid`](crate::prior::Mixed::hybrid); at B = 0 it is [`Linear`](super::Linear).
 ///
 /// # Source
-/// von Rütte et al. 2025, arXiv:2503.04482 (mixing schedule).
+/// von Rütte et al. 2025, arXiv:2503.04482, section 4 (mixing schedule).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hybrid {
     peak: f64,

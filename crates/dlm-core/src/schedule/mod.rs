@@ -49,7 +49,7 @@ pub trait Schedule: Send + Sync {
     /// Infinite or NaN at `t = 0`, where no token is noisy.
     ///
     /// # Source
-    /// Sahoo et al. 2024, arXiv:2406.07524, and Shi et al. 2024, arXiv:2406.04329 (the NELBO in continuous time).
+    /// Sahoo et al. 2024, arXiv:2406.07524, Eq. 10; Shi et al. 2024, arXiv:2406.04329, Eq. 4 and Table 4.
     fn loss_weight(&self, t: f64) -> f64 {
         -self.alpha_prime(t) / (1.0 - self.alpha(t))
     }
@@ -57,7 +57,7 @@ pub trait Schedule: Send + Sync {
     /// λ₂ = (α(s) − α(t)) / (1 − α(t)): chance that a token that is noise at `t` is clean at `s < t`.
     ///
     /// # Source
-    /// Zheng et al. 2023, arXiv:2302.05737; Ye et al. 2023, arXiv:2308.12219 (the posterior of a step).
+    /// Zheng et al. 2023, arXiv:2302.05737 (the posterior of a step); Sahoo et al. 2024, arXiv:2406.07524, Eq. 6.
     fn denoise_prob(&self, t: f64, s: f64) -> f64 {
         debug_assert!(s < t, "time runs from t to an earlier s: got t = {t}, s = {s}");
         (self.alpha(s) - self.alpha(t)) / (1.0 - self.alpha(t))

@@ -10,7 +10,7 @@ use crate::sequence::TokenId;
 /// [`noise_per_token`](crate::forward::noise_per_token), its loss is [`GenMd4`](crate::loss::GenMd4).
 ///
 /// # Source
-/// Shi et al. 2024, arXiv:2406.04329 (GenMD4).
+/// Shi et al. 2024, arXiv:2406.04329, section 6 (GenMD4).
 #[derive(Debug, Clone, PartialEq)]
 pub struct PerToken {
     exponents: Arc<[f64]>,

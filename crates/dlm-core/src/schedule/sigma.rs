@@ -7,7 +7,7 @@ use crate::error::{Error, in_domain};
 /// both ends exact, so that no noise survives the last step.
 ///
 /// # Source
-/// Lou et al. 2023, arXiv:2310.16834, section 3.3 (σ, not rescaled).
+/// Lou et al. 2023, arXiv:2310.16834, section 5.1; Shi et al. 2024, arXiv:2406.04329, Table 4 (neither rescaled).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Geometric {
     sigma_min: f64,
@@ -48,7 +48,7 @@ impl Schedule for Geometric {
 /// The published form is e^(−σ₁·t) alone, which ends above 0; the rescaling makes the end exact.
 ///
 /// # Source
-/// Sahoo et al. 2024, arXiv:2406.07524, its code (not rescaled, σ₁ = 10).
+/// Sahoo et al. 2024, arXiv:2406.07524, Eq. 93 (not rescaled; σ₁ = 10⁸, and 10 in its code).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LinearSigma {
     sigma_max: f64,

@@ -4,7 +4,8 @@ use crate::error::{Error, in_domain};
 /// α̃(t) = ε₁ + (1 − ε₀ − ε₁)·α(t): the schedule starts at 1 − ε₀ and ends at ε₁.
 ///
 /// The exact ends are what a sampler wants; this is what published models were trained with. A bound over it lacks
-/// what happens beyond the ends: for the noise that is left at t = 0 MD4 adds (1 − α̃(0))·ln V a token.
+/// what happens beyond the ends: for the noise that is left at t = 0 MD4 adds (1 − α̃(0))·ln V a token (Shi et al.
+/// 2024, arXiv:2406.04329, appendix D).
 ///
 /// # Laws
 /// As a [`Schedule`], but α̃(0) = 1 − ε₀ and α̃(1) = ε₁.
@@ -30,7 +31,7 @@ impl<S: Schedule> Truncated<S> {
     /// [`Error::OutOfDomain`] unless `0 ≤ eps < 0.5`.
     ///
     /// # Source
-    /// Sahoo et al. 2024, arXiv:2406.07524, and its code.
+    /// Sahoo et al. 2024, arXiv:2406.07524: appendix E.1 without `eps`, its code with it.
     pub fn end(inner: S, eps: f64) -> Result<Self, Error> {
         Ok(Self { inner, start: 0.0, end: valid(eps)? })
     }
@@ -41,7 +42,7 @@ impl<S: Schedule> Truncated<S> {
     /// [`Error::OutOfDomain`] unless `0 ≤ eps < 0.5`.
     ///
     /// # Source
-    /// Shi et al. 2024, arXiv:2406.04329, and its code.
+    /// Shi et al. 2024, arXiv:2406.04329, its code; why not to reach the ends: appendix E.
     pub fn both(inner: S, eps: f64) -> Result<Self, Error> {
         let eps = valid(eps)?;
         Ok(Self { inner, start: eps, end: eps })
@@ -75,7 +76,7 @@ impl<S: Schedule> Schedule for Truncated<S> {
 /// As a [`Schedule`], but α̃(0) = α(β) and α̃(1) = α(ω).
 ///
 /// # Source
-/// Arriola et al. 2025, arXiv:2503.09573 (clipped schedules; its code leaves out the factor ω − β).
+/// Arriola et al. 2025, arXiv:2503.09573, section 5.2 (its code leaves out the factor ω − β).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clipped<S> {
     inner: S,

@@ -70,7 +70,7 @@ impl Times {
     /// [`Error::OutOfDomain`] unless `0 ≤ eps < 1`.
     ///
     /// # Source
-    /// Sahoo et al. 2024, arXiv:2406.07524, appendix C.3 (low-discrepancy sampler).
+    /// Sahoo et al. 2024, arXiv:2406.07524, appendix D.3 (low-discrepancy sampler).
     pub fn stratified(eps: f64) -> Result<Self, Error> {
         Self::band(eps, Spread::Stratified, Curve::Straight)
     }
@@ -84,7 +84,8 @@ impl Times {
     /// [`Error::OutOfDomain`] unless `0 ≤ eps < 1`.
     ///
     /// # Source
-    /// Kingma et al. 2021, arXiv:2107.00630 (low-discrepancy sampler); Shi et al. 2024, arXiv:2406.04329, and its code.
+    /// Kingma et al. 2021, arXiv:2107.00630, appendix I.1 (low-discrepancy sampler); Shi et al. 2024, arXiv:2406.04329,
+    /// Algorithm 1.
     pub fn antithetic(eps: f64) -> Result<Self, Error> {
         Self::band(eps, Spread::Shifted, Curve::Straight)
     }
@@ -98,7 +99,7 @@ impl Times {
     /// [`Error::OutOfDomain`] unless `0 < eps < 1`.
     ///
     /// # Source
-    /// Sahoo et al. 2024, arXiv:2406.07524, and its code (`change_of_variables`).
+    /// Sahoo et al. 2024, arXiv:2406.07524, section 3.4 and appendix E.1.1; its code (`change_of_variables`).
     pub fn log_uniform(eps: f64) -> Result<Self, Error> {
         in_domain(eps > 0.0, "eps", "in (0, 1)", eps)?;
         Self::band(eps, Spread::Independent, Curve::Logarithmic)

@@ -100,3 +100,16 @@ pub fn losses<'a>(forward: &'a Any) -> Vec<(&'static str, Box<dyn TokenLoss<Outp
         ("confidence", Box::new(Confidence)),
     ]
 }
+
+/// Whether counts follow a law: Pearson's statistic below its 99.99 % point, by Wilson and Hilferty.
+pub fn follows(counts: &[usize], law: &[f64]) -> bool {
+    let n = counts.iter().sum::<usize>() as f64;
+    let possible = || counts.iter().zip(law).filter(|(_, p)| **p > 1e-12);
+    let chi: f64 = possible().map(|(&count, &p)| (count as f64 - n * p).powi(2) / (n * p)).sum();
+    let freedom = (possible().count() - 1) as f64;
+    let spread = 2.0 / (9.0 * freedom);
+    let bound = freedom * (1.0 - spread + 3.719 * spread.sqrt()).powi(3);
+    let impossible: usize =
+        counts.iter().zip(law).filter(|(_, p)| **p <= 1e-12).map(|(&count, _)| count).sum();
+    impossible == 0 && (freedom == 0.0 || chi < bound)
+}

@@ -40,7 +40,7 @@ impl CrossEntropy<Diffused<Linear>, Rdm> {
     /// [`dlm_core::Error::OutOfDomain`] if `steps` is 0.
     ///
     /// # Source
-    /// Ye et al. 2023, arXiv:2308.12219, Eq. 5 and appendix A.
+    /// Ye et al. 2023, arXiv:2308.12219, Eq. 2 and appendix A.1.
     pub fn paper(mask: TokenId, steps: usize) -> Result<Self, crate::Error> {
         let forward = Forward::new(Linear, Prior::Absorbing { mask });
         Ok(Self::new(forward, Times::grid(steps)?, Rdm::linear(steps)?).coupled())

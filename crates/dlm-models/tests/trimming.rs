@@ -200,6 +200,18 @@ fn padding_keeps_its_id_while_there_are_enough_words() {
     assert_eq!(kept(6, &[10]), [6, 10, 40, 41, 42, 43]);
 }
 
+#[test]
+fn ids_come_back_and_other_words_are_unknown() {
+    let full = Vocabulary::new(50, 40, 5, 41, 42).unwrap();
+    let map = IdMap::new([10], &full, 43).unwrap();
+    assert_eq!(map.trim(&[43, 10, 7, 49, 5]), [4, 0, 4, 4, 5]);
+    assert_eq!(map.restore(&[4, 0, 5]).unwrap(), [43, 10, 5]);
+    assert!(matches!(map.restore(&[6]), Err(Error::Core(_))));
+    let path = scratch("map").join("id_map.json");
+    map.save(&path).unwrap();
+    assert_eq!(IdMap::load(&path).unwrap(), map);
+}
+
 /// Tokenizers of all kinds, with their unknown word and without.
 fn tokenizers() -> Vec<(&'static str, Tokenizer)> {
     let learnt = |pieces| train_tokenizer(lines(), pieces, 500).unwrap();

@@ -61,6 +61,25 @@ fn adapters_of_peft_give_its_logits_and_come_back() {
 }
 
 #[test]
+fn new_adapters_have_the_scale_of_peft() {
+    let lora = Lora::new(3, 6.0, ["query", "value", "intermediate.dense"]);
+    let mut model = lora.attach(base(&Device::default())).unwrap();
+    let adapters = model.slots().into_iter().filter_map(|(_, slot)| match slot {
+        Slot::Linear(param) => param.adapter().map(|adapter| adapter.scale),
+        _ => None,
+    });
+    // Two layers of three weights; α/r.
+    assert_eq!(adapters.collect::<Vec<_>>(), [2.0; 6]);
+    Lora::write(&model, target("lora-new")).unwrap();
+    let config = |folder: PathBuf| -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(folder.join("adapter_config.json")).unwrap()).unwrap()
+    };
+    let (ours, theirs) = (config(target("lora-new")), config(fixtures().join("lora")));
+    assert_eq!(ours["r"], theirs["r"]);
+    assert_eq!(ours["lora_alpha"].as_f64(), theirs["lora_alpha"].as_f64());
+}
+
+#[test]
 fn folders_that_do_not_fit_are_refused() {
     let (device, source, folder) = (Device::default(), fixtures().join("lora"), target("lora-bad"));
     std::fs::create_dir_all(&folder).unwrap();

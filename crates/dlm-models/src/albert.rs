@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::attention::hidden_mask;
-use crate::config::read::{Rest, Rules, read, require_sizes};
+use crate::checkpoint::Id;
+use crate::config::read::{Rest, Rules, ids, read, require_sizes};
 use crate::config::{Activation, EncoderConfig, require};
 use crate::encoder::{Embeddings, Head, Layer};
 use crate::grouped::Places;
@@ -119,6 +120,11 @@ impl AlbertConfig {
             self.num_hidden_layers,
         )?;
         self.layer().validate()
+    }
+
+    /// What changes with the words: V, and ids.
+    pub(crate) fn words(&mut self) -> (&mut usize, Vec<Id<'_>>) {
+        (&mut self.vocab_size, ids([("pad_token_id", &mut self.pad_token_id)], &mut self.rest))
     }
 
     /// Builds a new network: weights N(0, `initializer_range`), biases 0, norms the identity.

@@ -6,14 +6,13 @@ mod llama;
 mod raw;
 pub(crate) mod read;
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::raw::Raw;
-use self::read::{require_positive, require_rates, require_sizes};
+use self::read::{Rest, ids, require_positive, require_rates, require_sizes};
 use crate::Error;
+use crate::checkpoint::Id;
 
 pub use self::family::{Activation, Family};
 pub use self::gpt2::Gpt2Config;
@@ -63,7 +62,7 @@ pub struct EncoderConfig {
     /// Standard deviation of new weights.
     pub initializer_range: f64,
     /// Fields that the encoder does not read, kept for saving.
-    rest: BTreeMap<String, Value>,
+    rest: Rest,
 }
 
 impl EncoderConfig {
@@ -84,7 +83,7 @@ impl EncoderConfig {
             attention_probs_dropout_prob: 0.1,
             pad_token_id: 0,
             initializer_range: 0.02,
-            rest: BTreeMap::new(),
+            rest: Rest::new(),
         }
     }
 
@@ -149,6 +148,11 @@ impl EncoderConfig {
         self.rest.insert("torch_dtype".to_owned(), dtype.into());
         self.rest.remove("dtype");
         self
+    }
+
+    /// What changes with the words: V, and ids.
+    pub(crate) fn words(&mut self) -> (&mut usize, Vec<Id<'_>>) {
+        (&mut self.vocab_size, ids([("pad_token_id", &mut self.pad_token_id)], &mut self.rest))
     }
 
     /// The text of a `config.json`.

@@ -69,10 +69,10 @@ pub enum Error {
         /// What its reader said.
         reason: String,
     },
-    /// No tokenizer could be made of the texts.
-    #[error("cannot train a tokenizer: {reason}")]
+    /// No tokenizer could be made of texts, or of another tokenizer.
+    #[error("cannot make the tokenizer: {reason}")]
     Tokenizer {
-        /// What the trainer said.
+        /// What is in the way.
         reason: String,
     },
     /// Weights of the network that a checkpoint lacks.

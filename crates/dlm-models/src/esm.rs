@@ -12,7 +12,8 @@ use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 use serde::{Deserialize, Serialize};
 
 use crate::attention::hidden_mask;
-use crate::config::read::{Rest, Rules, read, require_sizes};
+use crate::checkpoint::Id;
+use crate::config::read::{Rest, Rules, ids, read, require_sizes};
 use crate::config::{Activation, EncoderConfig, Family, require};
 use crate::encoder::{Head, Layer};
 use crate::grouped::Places;
@@ -125,6 +126,17 @@ impl EsmConfig {
             self.hidden_size,
         )?;
         require(self.mask_token_id < self.vocab_size, "mask_token_id", "below vocab_size", self.mask_token_id)
+    }
+
+    /// What changes with the words: V, and ids.
+    pub(crate) fn words(&mut self) -> (&mut usize, Vec<Id<'_>>) {
+        (
+            &mut self.vocab_size,
+            ids(
+                [("mask_token_id", &mut self.mask_token_id), ("pad_token_id", &mut self.pad_token_id)],
+                &mut self.rest,
+            ),
+        )
     }
 
     /// Builds a new network: weights N(0, `initializer_range`), biases 0, norms the identity.

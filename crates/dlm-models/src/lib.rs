@@ -33,7 +33,7 @@ mod vocab;
 pub use albert::{Albert, AlbertConfig};
 pub use attention::SelfAttention;
 pub use auto::AutoDenoiser;
-pub use checkpoint::{Checkpoint, Missing, Pretrained, Report, Slot, Slots, Stored, TOKENIZER, Words};
+pub use checkpoint::{Checkpoint, Id, Missing, Pretrained, Report, Slot, Slots, Stored, TOKENIZER, Words};
 pub use clip::{ClipVision, ClipVisionConfig, normalised};
 pub use config::{
     Activation, Biases, EncoderConfig, ExpertsConfig, Family, Gpt2Config, LlamaConfig, LlamaFamily,

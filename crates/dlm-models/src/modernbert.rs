@@ -11,7 +11,8 @@ use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 use serde::{Deserialize, Serialize};
 
 use crate::attention::{hidden_mask, window_mask};
-use crate::config::read::{Rest, Rules, read, require_positive, require_rates, require_sizes};
+use crate::checkpoint::Id;
+use crate::config::read::{Rest, Rules, ids, read, require_positive, require_rates, require_sizes};
 use crate::config::{Activation, require};
 use crate::grouped::{GroupedAttention, Places, Projections};
 use crate::init::{embedding, linear, plain};
@@ -162,6 +163,11 @@ impl ModernBertConfig {
             ("global_rope_theta", self.global_rope_theta),
             ("local_rope_theta", self.local_theta()),
         ])
+    }
+
+    /// What changes with the words: V, and ids.
+    pub(crate) fn words(&mut self) -> (&mut usize, Vec<Id<'_>>) {
+        (&mut self.vocab_size, ids([("pad_token_id", &mut self.pad_token_id)], &mut self.rest))
     }
 
     /// Builds a new network: weights N(0, `initializer_range`), biases 0, norms the identity.

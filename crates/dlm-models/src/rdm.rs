@@ -142,7 +142,8 @@ impl Rdm {
 
     fn sides(&self, input: &DenoiserInput<'_>) -> Result<Sides, dlm_core::Error> {
         input.check(self.config.vocab_size, None)?;
-        let sides = Sides::of(input, self.config.eos_token_id, self.config.pad_token_id as TokenId)?;
+        let sides =
+            Sides::of(input, self.config.eos_token_id as TokenId, self.config.pad_token_id as TokenId)?;
         sides.source.input().check(self.config.vocab_size, Some(self.config.max_source_positions))?;
         sides.target.input().check(self.config.vocab_size, Some(self.config.max_target_positions))?;
         Ok(sides)

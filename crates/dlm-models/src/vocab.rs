@@ -4,6 +4,8 @@
 //! task needs a fraction of them (paper, section 4.1: the tables are restricted to the training set's
 //! words). The tables stay tied here, which is where the paper's own code differs.
 
+mod tokenizer;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
@@ -16,6 +18,9 @@ use crate::Error;
 use crate::checkpoint::Pretrained;
 
 /// Which words of a full vocabulary are kept, and under which ids.
+///
+/// [`IdMap::trim_model`] makes the network, [`IdMap::trim_tokenizer`] its tokenizer; or the whole tokenizer stays and
+/// [`IdMap::trim`] follows it.
 ///
 /// # Example
 /// ```
@@ -52,8 +57,7 @@ struct Stored {
 impl IdMap {
     /// Keeps the words of `words`, the special tokens and `unknown`; the order of ids stays.
     ///
-    /// All ids up to that of padding are kept too, so that padding keeps its id: RoBERTa counts positions
-    /// from it.
+    /// Padding alone keeps its id, as far as there are that many words, since RoBERTa counts positions from it.
     ///
     /// # Errors
     /// [`Error::Core`] for an id outside the full vocabulary.
@@ -63,9 +67,12 @@ impl IdMap {
         unknown: TokenId,
     ) -> Result<Self, Error> {
         let mut kept: BTreeSet<TokenId> = words.into_iter().collect();
-        kept.extend([full.bos, full.eos, full.mask, unknown]);
-        kept.extend(0..=full.pad);
-        let kept: Vec<TokenId> = kept.into_iter().collect();
+        kept.extend([full.bos, full.pad, full.eos, full.mask, unknown]);
+        let stays = (full.pad as usize) < kept.len() && kept.remove(&full.pad);
+        let mut kept: Vec<TokenId> = kept.into_iter().collect();
+        if stays {
+            kept.insert(full.pad as usize, full.pad);
+        }
         dlm_core::sequence::check_ids(0, &kept, full.size)?;
         let trimmed = kept.iter().zip(0..).map(|(&old, new)| (old, new)).collect();
         Ok(Self { kept, trimmed, unknown, full: *full })
@@ -133,11 +140,12 @@ impl IdMap {
 }
 
 impl IdMap {
-    /// A network for the words of the map alone: rows of the word table and elements of the bias are copied,
-    /// everything else is kept. Logits of kept words do not change.
+    /// A network for the words of the map alone: rows of the word table and elements of the bias are copied, ids in
+    /// the configuration follow their words, everything else is kept. Logits of kept words do not change.
     ///
     /// # Errors
-    /// [`Error::Config`] if the map is of a vocabulary of another size, or moves the network's padding.
+    /// [`Error::Config`] if the map is of a vocabulary of another size, lacks a word that the network needs, or moves
+    /// the padding of a network that counts positions from it.
     pub fn trim_model<M: Pretrained>(&self, mut model: M) -> Result<M, Error> {
         let mismatch = |field, expected, got: usize| Error::Config { field, expected, got: got.to_string() };
         let words = model.words();
@@ -147,6 +155,9 @@ impl IdMap {
         let moves = |&pad: &usize| self.kept.get(pad).is_none_or(|&id| id as usize != pad);
         if let Some(pad) = words.pad.filter(moves) {
             return Err(mismatch("pad_token_id", "an id that trimming keeps", pad));
+        }
+        for id in words.ids {
+            id.follow(|id| self.trimmed.get(&id).copied())?;
         }
         *words.size = self.len();
         let kept: Vec<i32> = self.kept.iter().map(|&id| id as i32).collect();

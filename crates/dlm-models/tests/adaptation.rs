@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod seeded;
+
 use std::path::PathBuf;
 
 use burn::module::Module;
@@ -12,11 +14,13 @@ use dlm_models::{
     trainable, with_mean_row, with_more_words,
 };
 
+use self::seeded::seeded;
+
 const IDS: [TokenId; 4] = [5, 6, 7, 12];
 
 fn model(device: &Device) -> Encoder {
     // Large weights, so that every one matters.
-    EncoderConfig::new(13, 32, 2, 4).with_initializer_range(0.3).init(device).unwrap()
+    seeded(device, || EncoderConfig::new(13, 32, 2, 4).with_initializer_range(0.3).init(device).unwrap())
 }
 
 fn logits(model: &Encoder) -> Tensor<2> {

@@ -261,10 +261,13 @@ fn a_tokenizer_must_be_one_and_fit() {
     Checkpoint::write(&load(&folder).expect("sound"), &folder, Some(&path)).expect("written");
     assert!(checkpoint.tokenizer().expect("sound").is_some());
 
-    write_tokenizer(&folder, &["<|startoftext|>", "<|endoftext|>", "<unk>", "<|mdm_mask|>"]);
-    let llada = checkpoint.tokenizer().expect("sound").expect("there");
+    // LLaDA's has a [CLS] that nothing uses, and words that look special.
+    write_tokenizer(&folder, &["<s>", "</s>", "<unk>"]);
+    let mut llada = checkpoint.tokenizer().expect("sound").expect("there");
+    let special = ["[CLS]", "<|startoftext|>", "<|endoftext|>", "<|mdm_mask|>"];
+    llada.add_special_tokens(&special.map(|token| tokenizers::AddedToken::from(token, true)));
     let words = vocabulary(&llada, 13).expect("special tokens");
-    assert_eq!(words, Vocabulary::new(13, 0, 1, 1, 3).expect("valid"));
+    assert_eq!(words, Vocabulary::new(13, 4, 5, 5, 6).expect("valid"));
 
     write_tokenizer(&folder, &["<s>", "<pad>", "</s>", "<unk>"]);
     let tokenizer = checkpoint.tokenizer().expect("sound").expect("there");

@@ -1,11 +1,13 @@
 //! Laws of the encoder: who sees whom, where positions start, what is refused.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod seeded;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, Tolerance, s};
 use dlm_core::{Attention, Batch, Denoiser, DenoiserInput, Factored, Sequence, TokenId, Vocabulary};
 use dlm_models::{Encoder, EncoderConfig, Family};
+
+use self::seeded::{alone, seeded};
 
 const PAD: TokenId = 1;
 const FAMILIES: [Family; 5] =
@@ -24,27 +26,9 @@ fn model(family: Family) -> Encoder {
     built(&config(family), &Device::default())
 }
 
-/// Tests share the device's generator, which draws a parameter when it is first read.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A network with the same weights at each run.
 fn built(config: &EncoderConfig, device: &Device) -> Encoder {
-    let _alone = alone();
-    device.seed(7);
-    let model = config.init(device).expect("sizes are valid");
-    model.visit(&mut Drawn);
-    model
-}
-
-struct Drawn;
-
-impl ModuleVisitor for Drawn {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        param.val();
-    }
+    seeded(device, || config.init(device).expect("sizes are valid"))
 }
 
 fn assert_close(left: Tensor<2>, right: Tensor<2>) {

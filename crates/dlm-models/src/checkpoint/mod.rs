@@ -23,7 +23,7 @@ use self::weights::Weights;
 use crate::config::Family;
 use crate::{Error, tokenizer};
 
-pub use self::pretrained::{Pretrained, Words};
+pub use self::pretrained::{Id, Pretrained, Words};
 pub use self::report::Report;
 pub use self::slot::{Slot, Slots};
 

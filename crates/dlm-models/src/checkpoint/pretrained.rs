@@ -1,6 +1,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use dlm_core::Factored;
+use dlm_core::{Factored, TokenId};
+use serde_json::Value;
 
 use super::Slots;
 use crate::Error;
@@ -55,6 +56,42 @@ pub struct Words<'a> {
     pub biases: Vec<&'a mut Param<Tensor<1>>>,
     /// V in the network's configuration.
     pub size: &'a mut usize,
-    /// The id of padding, if the network makes something of it: trimming must not move it.
+    /// All other ids of words in the network's configuration.
+    pub ids: Vec<Id<'a>>,
+    /// The id of padding, if positions are counted from it: it must stay.
     pub pad: Option<usize>,
+}
+
+/// An id of a word in a network's configuration, which follows where the word goes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Id<'a> {
+    /// One that the network reads, with the name of its field.
+    Read(&'static str, &'a mut usize),
+    /// One, or a list, that is kept for others.
+    Kept(&'a mut Value),
+}
+
+impl Id<'_> {
+    /// Changes the id to that which `to` gives for it. What is kept for others is left out if its word is gone.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the network needs a word that is gone.
+    pub fn follow(self, to: impl Fn(TokenId) -> Option<TokenId>) -> Result<(), Error> {
+        let new = |value: &Value| {
+            let id = value.as_u64().and_then(|id| TokenId::try_from(id).ok());
+            // What is no id, such as a -1 for none, stays.
+            id.map_or_else(|| Some(value.clone()), |id| to(id).map(Value::from))
+        };
+        match self {
+            Self::Read(field, id) => {
+                let gone =
+                    Error::Config { field, expected: "an id of a word that stays", got: id.to_string() };
+                *id = TokenId::try_from(*id).ok().and_then(to).ok_or(gone)? as usize;
+            }
+            Self::Kept(Value::Array(ids)) => *ids = ids.iter().filter_map(new).collect(),
+            Self::Kept(value) => *value = new(value).unwrap_or_default(),
+        }
+        Ok(())
+    }
 }

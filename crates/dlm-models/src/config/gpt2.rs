@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::read::{Rest, Rules, read, require_positive, require_rates, require_sizes};
+use super::read::{Rest, Rules, ids, read, require_positive, require_rates, require_sizes};
 use super::{Activation, ParamCounts, require};
 use crate::Error;
+use crate::checkpoint::Id;
 
 const RULES: Rules = Rules {
     model_types: &["gpt2"],
@@ -109,6 +110,11 @@ impl Gpt2Config {
         config.rest.remove("model_type");
         config.validate()?;
         Ok(config)
+    }
+
+    /// What changes with the words: V, and ids.
+    pub(crate) fn words(&mut self) -> (&mut usize, Vec<Id<'_>>) {
+        (&mut self.vocab_size, ids([], &mut self.rest))
     }
 
     /// The text of a `config.json`.

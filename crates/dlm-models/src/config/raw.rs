@@ -1,8 +1,7 @@
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::read::Rest;
 use super::{Activation, EncoderConfig, Family};
 use crate::Error;
 
@@ -45,7 +44,7 @@ pub(super) struct Raw {
     pad_token_id: Option<usize>,
     initializer_range: Option<f64>,
     #[serde(flatten)]
-    rest: BTreeMap<String, Value>,
+    rest: Rest,
 }
 
 impl TryFrom<Raw> for EncoderConfig {
@@ -123,7 +122,7 @@ fn rename(fields: &mut Map<String, Value>) {
 }
 
 /// Fails on fields that would change the mathematics in a way the encoder does not know.
-fn refuse_variants(rest: &BTreeMap<String, Value>) -> Result<(), Error> {
+fn refuse_variants(rest: &Rest) -> Result<(), Error> {
     let plain: [(&'static str, Value); 3] = [
         ("position_embedding_type", "absolute".into()),
         ("tie_word_embeddings", true.into()),

@@ -1,7 +1,5 @@
 //! What the configurations of all families are read, checked and written with.
 
-use std::collections::BTreeMap;
-
 use burn::tensor::DType;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,10 +7,10 @@ use serde_json::{Map, Value};
 
 use super::{Activation, require};
 use crate::Error;
-use crate::checkpoint::torch_dtype;
+use crate::checkpoint::{Id, torch_dtype};
 
 /// Fields that a network does not read, kept for saving.
-pub(crate) type Rest = BTreeMap<String, Value>;
+pub(crate) type Rest = Map<String, Value>;
 
 /// What is asked of the text of a `config.json` before it becomes a struct.
 pub(crate) struct Rules {
@@ -60,6 +58,16 @@ pub(crate) fn write(config: &impl Serialize, model_type: &str, architecture: &st
         fields.remove("dtype");
     }
     format!("{fields:#}")
+}
+
+/// The ids of words in a configuration: those that the network reads, by the names of their fields, and the others.
+pub(crate) fn ids<'a>(
+    read: impl IntoIterator<Item = (&'static str, &'a mut usize)>,
+    rest: &'a mut Rest,
+) -> Vec<Id<'a>> {
+    let kept = rest.iter_mut().filter(|(field, _)| field.ends_with("_token_id"));
+    let kept = kept.map(|(_, value)| Id::Kept(value));
+    read.into_iter().map(|(field, id)| Id::Read(field, id)).chain(kept).collect()
 }
 
 /// # Errors

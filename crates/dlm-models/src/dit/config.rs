@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 
 use super::{Dit, build};
 use crate::Error;
-use crate::config::read::{Rest, Rules, read, require_rates, require_sizes, write};
+use crate::checkpoint::Id;
+use crate::config::read::{Rest, Rules, ids, read, require_rates, require_sizes, write};
 use crate::config::require;
 
 const RULES: Rules = Rules {
@@ -198,6 +199,11 @@ impl DitConfig {
         require_rates(&[("dropout", self.dropout)])
     }
 
+    /// What changes with the words: V, and ids.
+    pub(crate) fn words(&mut self) -> (&mut usize, Vec<Id<'_>>) {
+        (&mut self.vocab_size, ids([], &mut self.rest))
+    }
+
     /// Builds a new network: weights N(0, 0.02), biases 0, norms the identity, modulation and decoder 0 as upstream
     /// (all logits are 0 until the first step).
     ///
@@ -210,7 +216,7 @@ impl DitConfig {
 
     /// SEDD's file, with the sizes that may have changed.
     fn to_sedd(&self) -> String {
-        let mut fields: Map<String, Value> = self.rest.clone().into_iter().collect();
+        let mut fields = self.rest.clone();
         fields.insert("tokens".to_owned(), (self.vocab_size - 1).into());
         let sizes = serde_json::to_value(self).unwrap_or_default();
         if let Some(Value::Object(model)) = fields.get_mut("model") {
@@ -240,5 +246,5 @@ fn sedd(fields: Map<String, Value>) -> Result<DitConfig, Error> {
     flat.insert("vocab_size".to_owned(), tokens.map_or(fields["tokens"].clone(), Value::from));
     flat.extend(fields.get("noise").map(|noise| ("noise".to_owned(), noise.clone())));
     let config: DitConfig = serde_json::from_value(Value::Object(flat)).map_err(Error::ConfigJson)?;
-    Ok(DitConfig { layout: DitLayout::Sedd, rest: fields.into_iter().collect(), ..config })
+    Ok(DitConfig { layout: DitLayout::Sedd, rest: fields, ..config })
 }

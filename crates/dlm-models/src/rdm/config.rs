@@ -3,7 +3,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Rdm, build};
 use crate::Error;
-use crate::config::read::{Rest, Rules, read, require_sizes};
+use crate::checkpoint::Id;
+use crate::config::read::{Rest, Rules, ids, read, require_sizes};
 use crate::config::{Activation, EncoderConfig, require};
 
 const RULES: Rules = Rules {
@@ -38,7 +39,7 @@ pub struct RdmConfig {
     /// Id of padding; positions are counted from the next number.
     pub pad_token_id: usize,
     /// Id of the token that ends a source.
-    pub eos_token_id: u32,
+    pub eos_token_id: usize,
     /// Width, D.
     pub encoder_embed_dim: usize,
     /// Inner width of the feed-forward layers.
@@ -143,11 +144,17 @@ impl RdmConfig {
             "an even number from 4",
             self.encoder_embed_dim,
         )?;
-        require(
-            (self.eos_token_id as usize) < self.vocab_size,
-            "eos_token_id",
-            "below vocab_size",
-            self.eos_token_id,
+        require(self.eos_token_id < self.vocab_size, "eos_token_id", "below vocab_size", self.eos_token_id)
+    }
+
+    /// What changes with the words: V, and ids.
+    pub(crate) fn words(&mut self) -> (&mut usize, Vec<Id<'_>>) {
+        (
+            &mut self.vocab_size,
+            ids(
+                [("pad_token_id", &mut self.pad_token_id), ("eos_token_id", &mut self.eos_token_id)],
+                &mut self.rest,
+            ),
         )
     }
 

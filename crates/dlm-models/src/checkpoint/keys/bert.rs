@@ -142,12 +142,9 @@ impl Pretrained for Encoder {
 
     fn words(&mut self) -> Words<'_> {
         let (config, word, bias) = self.words_mut();
-        Words {
-            tables: vec![word],
-            biases: vec![bias],
-            size: &mut config.vocab_size,
-            pad: Some(config.pad_token_id),
-        }
+        let pad = (config.first_position() > 0).then_some(config.pad_token_id);
+        let (size, ids) = config.words();
+        Words { tables: vec![word], biases: vec![bias], size, ids, pad }
     }
 
     /// Without the prefix, as in folders of an encoder alone; with TensorFlow's names of norms; with fairseq's of

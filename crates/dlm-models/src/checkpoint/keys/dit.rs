@@ -39,7 +39,8 @@ impl Pretrained for Dit {
 
     fn words(&mut self) -> Words<'_> {
         let (config, tables, bias) = self.words_mut();
-        Words { tables: tables.into(), biases: vec![bias], size: &mut config.vocab_size, pad: None }
+        let (size, ids) = config.words();
+        Words { tables: tables.into(), biases: vec![bias], size, ids, pad: None }
     }
 
     /// With the other layouts' prefix, or none.

@@ -39,13 +39,8 @@ impl Pretrained for Esm {
 
     fn words(&mut self) -> Words<'_> {
         let (config, word, bias) = self.words_mut();
-        Words {
-            tables: vec![word],
-            biases: vec![bias],
-            size: &mut config.vocab_size,
-            // The network makes more of the mask than of padding.
-            pad: Some(config.mask_token_id),
-        }
+        let (size, ids) = config.words();
+        Words { tables: vec![word], biases: vec![bias], size, ids, pad: None }
     }
 
     /// Without the prefix, as in folders of an encoder alone.

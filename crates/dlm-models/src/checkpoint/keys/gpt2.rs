@@ -33,12 +33,8 @@ impl Pretrained for Gpt2 {
     }
 
     fn words(&mut self) -> Words<'_> {
-        Words {
-            tables: vec![&mut self.words.weight],
-            biases: Vec::new(),
-            size: &mut self.config.vocab_size,
-            pad: None,
-        }
+        let (size, ids) = self.config.words();
+        Words { tables: vec![&mut self.words.weight], biases: Vec::new(), size, ids, pad: None }
     }
 
     /// Without the prefix, as in the oldest folders, and as in those of DiffuGPT.

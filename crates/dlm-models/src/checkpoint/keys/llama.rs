@@ -94,7 +94,8 @@ impl Pretrained for Llama {
 
     fn words(&mut self) -> Words<'_> {
         let tables = std::iter::once(&mut self.words.weight).chain(self.head.as_mut()).collect();
-        Words { tables, biases: Vec::new(), size: &mut self.config.vocab_size, pad: None }
+        let (size, ids) = self.config.words();
+        Words { tables, biases: Vec::new(), size, ids, pad: None }
     }
 
     /// As in folders of the body alone, and as in those of `DiffuLLaMA`.

@@ -45,12 +45,8 @@ impl Pretrained for ModernBert {
 
     fn words(&mut self) -> Words<'_> {
         let (config, word, bias) = self.words_mut();
-        Words {
-            tables: vec![word],
-            biases: bias.into_iter().collect(),
-            size: &mut config.vocab_size,
-            pad: Some(config.pad_token_id),
-        }
+        let (size, ids) = config.words();
+        Words { tables: vec![word], biases: bias.into_iter().collect(), size, ids, pad: None }
     }
 
     /// Without the prefix, as in folders of an encoder alone.

@@ -54,9 +54,9 @@ impl Pretrained for Rdm {
 
     fn words(&mut self) -> Words<'_> {
         let (config, word) = self.words_mut();
-        // The network makes something of EOS too; what keeps the higher of both keeps both.
-        let pad = config.pad_token_id.max(config.eos_token_id as usize);
-        Words { tables: vec![word], biases: Vec::new(), size: &mut config.vocab_size, pad: Some(pad) }
+        let pad = Some(config.pad_token_id);
+        let (size, ids) = config.words();
+        Words { tables: vec![word], biases: Vec::new(), size, ids, pad }
     }
 
     /// Copies of the word table, and numbers of fairseq's format.

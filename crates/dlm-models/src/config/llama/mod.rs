@@ -9,9 +9,10 @@ mod scaling;
 
 use serde_json::{Map, Value};
 
-use super::read::{require_positive, require_rates, require_sizes};
+use super::read::{Rest, ids, require_positive, require_rates, require_sizes};
 use super::{Activation, ParamCounts, require};
 use crate::Error;
+use crate::checkpoint::Id;
 use crate::rotary::Scaling;
 
 pub use self::experts::{ExpertsConfig, Router};
@@ -75,7 +76,7 @@ pub struct LlamaConfig {
     /// The mixture of experts, where layers have one in the place of one feed-forward network.
     pub experts: Option<ExpertsConfig>,
     /// Fields that the network does not read, kept for saving.
-    rest: Map<String, Value>,
+    rest: Rest,
 }
 
 /// Which linear layers have biases: each family's `config.json` can say some of this.
@@ -115,7 +116,7 @@ impl LlamaConfig {
             attention_dropout: family.attention_dropout(),
             initializer_range: 0.02,
             experts: family.experts(hidden),
-            rest: Map::new(),
+            rest: Rest::new(),
         }
     }
 
@@ -147,6 +148,11 @@ impl LlamaConfig {
         all.extend(self.fields());
         // A map of strings to values cannot fail to serialise.
         serde_json::to_string_pretty(&all).unwrap_or_default()
+    }
+
+    /// What changes with the words: V, and ids.
+    pub(crate) fn words(&mut self) -> (&mut usize, Vec<Id<'_>>) {
+        (&mut self.vocab_size, ids([], &mut self.rest))
     }
 
     fn fields(&self) -> Map<String, Value> {

@@ -124,31 +124,44 @@ fn power_law(points: &[Point]) -> Option<(f64, f64)> {
 }
 
 fn draw(path: &Path, points: &[Point], law: Option<(f64, f64)>) -> Result<(), Box<dyn Error>> {
-    let bounds = |value: fn(&Point) -> f64| {
+    let ends = |value: fn(&Point) -> f64| {
         let values = || points.iter().map(value);
-        values().fold(f64::MAX, f64::min) / 1.3..values().fold(0.0, f64::max) * 1.3
+        (values().fold(f64::MAX, f64::min), values().fold(0.0, f64::max))
     };
-    let (sizes, losses) = (bounds(|p| p.size as f64), bounds(|p| p.loss));
+    let ((small, large), (best, worst)) = (ends(|p| p.size as f64), ends(|p| p.loss));
+    let (sizes, room) = (small / 2.0..large * 2.0, 0.3 * (worst - best).max(0.01 * worst));
     let root = SVGBackend::new(path, (640, 420)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .caption("held-out loss by size", ("sans-serif", 18))
         .margin(12)
+        .margin_right(28)
         .x_label_area_size(38)
         .y_label_area_size(52)
-        .build_cartesian_2d(sizes.clone().log_scale(), losses.log_scale())?;
+        .build_cartesian_2d(sizes.clone().log_scale(), best - room..worst + room)?;
     chart
         .configure_mesh()
-        .x_desc("parameters of the layers")
+        .x_desc("parameters of the layers, in thousands")
         .y_desc("loss")
+        .x_label_formatter(&|size| format!("{}", size / 1000.0))
+        .y_label_formatter(&|loss| format!("{loss:.1}"))
         .light_line_style(WHITE)
         .draw()?;
     if let Some((a, b)) = law {
-        let ends = [sizes.start, sizes.end].map(|size| (size, a * size.powf(-b)));
-        chart.draw_series(LineSeries::new(ends, RED.stroke_width(1)))?;
+        let at = |k: u32| sizes.start * (sizes.end / sizes.start).powf(f64::from(k) / 64.0);
+        let curve = LineSeries::new((0..=64).map(|k| (at(k), a * at(k).powf(-b))), &RED);
+        let legend = |(x, y)| PathElement::new([(x, y), (x + 16, y)], RED);
+        chart.draw_series(curve)?.label(format!("{a:.2} N^-{b:.3}")).legend(legend);
     }
     let dot = |p: &Point| Circle::new((p.size as f64, p.loss), 4, BLUE.filled());
-    chart.draw_series(points.iter().map(dot))?;
+    let dots = chart.draw_series(points.iter().map(dot))?;
+    dots.label("networks, by width").legend(|(x, y)| Circle::new((x + 8, y), 4, BLUE.filled()));
+    let name = |p: &Point| {
+        let (place, style) = ((p.size as f64, p.loss + room / 5.0), ("sans-serif", 12).into_font());
+        Text::new(p.width.to_string(), place, style)
+    };
+    chart.draw_series(points.iter().map(name))?;
+    chart.configure_series_labels().background_style(WHITE).border_style(BLACK.mix(0.3)).draw()?;
     root.present()?;
     Ok(())
 }

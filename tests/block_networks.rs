@@ -14,11 +14,14 @@ use dlm::core::{
 use dlm::models::{AutoDenoiser, Checkpoint};
 
 /// ESM-2 scales a row by its share of masks, seen or not, so what stands behind a row changes it; RDM's encoder and
-/// decoder have rooms of their own for source and target, and refuse other questions.
+/// decoder have rooms of their own for source and target, and refuse other questions; SEDD under uniform noise is no
+/// denoiser.
 fn is_elsewhere(folder: &Path) -> bool {
     let config: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
-    config["token_dropout"] == true || config["model_type"] == "diffusion_transformer"
+    config["token_dropout"] == true
+        || config["model_type"] == "diffusion_transformer"
+        || config["graph"]["type"] == "uniform"
 }
 
 fn folders() -> Vec<PathBuf> {

@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::{ModuleStore, SafetensorsStore, bridge};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
 use dlm::core::{Attention, Denoiser, DenoiserInput, TokenId};
 use dlm::models::{
     Albert, AutoDenoiser, Checkpoint, ClipVisionConfig, Dit, Encoder, EncoderConfig, Esm, Gpt2, Llama, Llava,
-    LlavaConfig, Missing, ModernBert, Pretrained, Rdm, Seeing, Slot, Stored,
+    LlavaConfig, Missing, ModernBert, Pretrained, Rdm, Sedd, Seeing, Slot, Stored,
 };
 
 /// Upstream computes in f64.
@@ -205,6 +205,91 @@ fn dit_modulated_and_not() {
     for layout in ["mdlm", "udlm", "sedd", "duo"] {
         check::<Dit>(&format!("backbones/dit_{layout}"));
     }
+}
+
+/// Scores where logits are expected.
+struct Scores<'a>(&'a Sedd, Device);
+
+impl Denoiser for Scores<'_> {
+    fn vocab_size(&self) -> usize {
+        self.0.config().vocab_size
+    }
+
+    fn device(&self) -> Device {
+        self.1.clone()
+    }
+
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        self.0.log_scores(input).0
+    }
+}
+
+/// Gradients of matrices by the last part of their paths.
+struct Collect<'a>(&'a Gradients, Vec<String>, BTreeMap<String, Vec<f32>>);
+
+impl ModuleVisitor for Collect<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.1.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.1.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(self.0) {
+            self.2.insert(self.1.join("."), gradient.into_data().iter::<f32>().collect());
+        }
+    }
+}
+
+#[test]
+fn sedd_under_uniform_noise_says_ratios() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/backbones/dit_sedd_uniform");
+    let (golden, device) = (Golden::open(&path), Device::default());
+    let refused = Checkpoint::open(&path).unwrap().load::<AutoDenoiser>(&device).map(drop).unwrap_err();
+    assert_eq!(refused.to_string(), "graph.type = \"uniform\" is not supported");
+    let load = |path: &Path| Sedd::load(&Checkpoint::open(path).unwrap(), &device).unwrap();
+    let (model, report) = load(&path);
+    assert!(report.missing.is_empty() && report.unused.is_empty(), "{report}");
+    for case in golden.cases() {
+        assert_gap(&format!("sedd {case}"), golden.gap(&Scores(&model, device.clone()), case));
+    }
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("backbones/dit_sedd_uniform");
+    model.write(&target).unwrap();
+    assert_gap("sedd after saving", golden.gap(&Scores(&load(&target).0, device.clone()), ""));
+
+    let model = model.train();
+    let gradients = golden.loss(&Scores(&model, device.autodiff())).backward();
+    let mut found = Collect(&gradients, Vec::new(), BTreeMap::new());
+    model.visit(&mut found);
+    for (ours, theirs) in [("word", "vocab_embed.embedding"), ("decoder", "output_layer.linear.weight")] {
+        let gap =
+            largest_gap(&found.2[&format!("network.{ours}")], &golden.floats(&format!("grad.{theirs}")));
+        assert_gap(&format!("sedd gradient of {theirs}"), gap);
+    }
+}
+
+#[test]
+fn sedd_under_absorbing_noise_says_logits_less_what_all_words_share() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/backbones/dit_sedd");
+    let golden = Golden::open(&path);
+    let (model, _) = Sedd::load(&Checkpoint::open(&path).unwrap(), &Device::default()).unwrap();
+    let ((ids, shape, pad), times) = (golden.ids(""), golden.times(""));
+    let at: Vec<usize> = (0..ids.len()).filter(|&flat| !pad[flat]).collect();
+    let input = DenoiserInput::new(&ids, shape, &at).with_pad(&pad).with_times(&times);
+    let ours: Vec<f32> = model.log_scores(&input).0.into_data().iter().collect();
+    let (logits, words) = (golden.floats("logits"), 37);
+    let theirs = at.iter().flat_map(|&flat| {
+        // Upstream's "scale by sigma", and 0 for the word that stands there.
+        let sigma = -f64::ln_1p(-(1.0 - 1e-3) * times[flat / shape[1]]);
+        let shift = (sigma.exp_m1().ln() + 36_f64.ln()) as f32;
+        let row = &logits[flat * words..][..words];
+        let score = move |(word, &logit): (usize, &f32)| (word as TokenId, logit - shift);
+        let own = ids[flat];
+        row.iter().enumerate().map(score).map(move |(word, score)| if word == own { 0.0 } else { score })
+    });
+    assert_gap("sedd's log-scores", largest_gap(&ours, &theirs.collect::<Vec<_>>()));
 }
 
 #[test]

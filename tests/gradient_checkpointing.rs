@@ -70,7 +70,9 @@ fn every_family_learns_the_same_and_leaves_its_layers_off_the_tape() {
     let _alone = DEVICE.lock();
     // The tiny networks that the golden tests compare with upstream; none has dropout.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/backbones");
-    let folders: Vec<_> = root.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    let folders = root.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    // A network of ratios, and no denoiser; its layers are those of `dit_sedd`.
+    let folders: Vec<_> = folders.filter(|folder| !folder.ends_with("dit_sedd_uniform")).collect();
     assert!(folders.len() >= 24, "{folders:?}");
     for folder in folders {
         let device = Device::default().autodiff();

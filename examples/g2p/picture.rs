@@ -41,7 +41,8 @@ fn losses(area: &DrawingArea<SVGBackend, Shift>, curves: &[Curve]) -> Result<(),
         .x_label_area_size(34)
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..last, 0.0..top * 1.05)?;
-    chart.configure_mesh().x_desc("step").light_line_style(WHITE).draw()?;
+    let whole = |step: &f64| format!("{step:.0}");
+    chart.configure_mesh().x_desc("step").light_line_style(WHITE).x_label_formatter(&whole).draw()?;
     for (index, curve) in curves.iter().enumerate() {
         let colour = Palette99::pick(index).to_rgba();
         let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));

@@ -12,10 +12,10 @@ use crate::core::{Sequence, TokenId, Vocabulary};
 use crate::models::{Checkpoint, EncoderConfig, IdMap, Missing};
 use crate::text::{self, Text};
 use crate::train::data::{
-    self, Example, Limit, Loaded, Mixture, Packed, Packing, Record, Rows, Skipped, Source, Taken,
+    self, Corpus, Example, Limit, Loaded, Mixture, Packed, Packing, Record, Rows, Skipped, Source, Taken,
     TokenMixture, cached, in_memory,
 };
-use crate::train::{self, BatchSize, BatchSource, Batches, Foreign};
+use crate::train::{self, BatchSize, BatchSource, Batches, Count, Foreign};
 
 type Shared = Arc<dyn Rows + Send + Sync>;
 
@@ -67,7 +67,9 @@ impl Recipe {
         let mut taken = Taken::default();
         let mut made = Vec::new();
         for (name, weight, sections) in self.sources() {
-            made.push((name, weight, self.rows(sections, &text, &full, &mut taken)?));
+            let (rows, of) = self.rows(&name, sections, &text, &full)?;
+            taken.join(of);
+            made.push((name, weight, rows));
         }
         let text =
             if self.model.trim { text.trimmed(words(made.iter().map(|part| &part.2))?)? } else { text };
@@ -106,26 +108,29 @@ impl Recipe {
         files.iter().map(source).collect()
     }
 
-    /// The rows of some files, in the tokenizer's ids, but for those that are held out.
+    /// The rows of some files, in the tokenizer's ids, but for those that are held out. Progress is shown on
+    /// standard error.
     fn rows(
         &self,
+        name: &str,
         sections: &[FileSection],
         text: &Text,
         how: &data::Recipe,
-        taken: &mut Taken,
-    ) -> Result<Shared, Error> {
+    ) -> Result<(Shared, Taken), Error> {
         let files = &files(sections, self.data.on_broken)?;
         let corpus = Share { files, part: self.data.held_out, held_out: false };
         let encode = |words: &str| -> Result<Vec<TokenId>, Foreign> { text.encode_full(words) };
-        let (rows, of): (Shared, Taken) = if let Some(folder) = &self.data.cache {
-            let cached = cached(folder, &corpus, how, encode, |_| {})?;
+        let mut count = Count::stderr(format!("tokenised, of {name},"));
+        let mut progress = |done| count.show(done, || corpus.estimate());
+        let made: (Shared, Taken) = if let Some(folder) = &self.data.cache {
+            let cached = cached(folder, &corpus, how, encode, &mut progress)?;
             (Arc::new(cached.store), cached.taken)
         } else {
-            let (rows, taken) = in_memory(&corpus, how, encode)?;
+            let (rows, taken) = in_memory(&corpus, how, encode, &mut progress)?;
             (Arc::new(rows), taken)
         };
-        taken.join(of);
-        Ok(rows)
+        count.finish();
+        Ok(made)
     }
 
     /// Rows with the flags of the stage.
@@ -152,7 +157,7 @@ impl Recipe {
         let mut valid = Valid::default();
         for record in loaded.records {
             // One by one, to know which are left out.
-            let (rows, of) = in_memory(std::slice::from_ref(&record), how, encode)?;
+            let (rows, of) = in_memory(std::slice::from_ref(&record), how, encode, |_| {})?;
             taken.dropped += of.dropped;
             if of.rows == 1 {
                 let seen = self.seen(Arc::new(rows), map.clone(), text);

@@ -89,6 +89,11 @@ impl Corpus for Share<'_> {
             if held_out == self.held_out { take(record) } else { Ok(()) }
         })
     }
+
+    fn estimate(&self) -> Option<usize> {
+        let (all, part) = (self.files.estimate()?, self.part);
+        Some((all as f64 * if self.held_out { part } else { 1.0 - part }).round() as usize)
+    }
 }
 
 /// At most `most` of the records of a corpus, evenly spaced; 0 for all. Memory holds twice as many at most.

@@ -1,4 +1,4 @@
-"""Makes tests/fixtures/backbones/dit_{mdlm,udlm,sedd,duo}: tiny random diffusion transformers and what they must compute.
+"""Makes tests/fixtures/backbones/dit_{mdlm,udlm,sedd,sedd_uniform,duo}: tiny random diffusion transformers and what they must compute.
 
 The published networks are research code behind flash-attention kernels, so the reference is written here, from the
 formulas (Peebles and Xie 2022, arXiv:2212.09748; Lou et al. 2023, arXiv:2310.16834; Sahoo et al. 2024, arXiv:2406.07524)
@@ -11,7 +11,8 @@ under the published names of weights:
 
 where the shifts, scales and gates of a layer are linear in c, or 0, 0 and 1 without conditioning. dit_mdlm has sigma = 0,
 dit_udlm and dit_sedd sigma(t) = -ln(1 - (1 - 1e-3) t), dit_duo is causal and unconditioned. The extra terms of SEDD's
-output (-ln expm1 sigma - ln(V - 1)) are equal for all words and left out.
+output (-ln expm1 sigma - ln(V - 1)) are equal for all words and left out. dit_sedd_uniform has none, and its "logits" are
+log-scores: 0 for the word that stands there.
 
     python3 tools/golden/dit.py tests/fixtures/backbones
 """
@@ -146,6 +147,10 @@ CASES = {
         "tokens": WORDS - 1, "graph": {"type": "absorb"}, "noise": {"type": "loglinear", "sigma_min": 1e-4, "sigma_max": 20},
         "model": {"type": "ddit", "hidden_size": WIDTH, "cond_dim": CONDITION, "length": LENGTH, "n_blocks": BLOCKS,
                   "n_heads": HEADS, "scale_by_sigma": True, "dropout": 0.0}}),
+    "sedd_uniform": dict(model=Dit(), seed=25, times=TIMES, config={
+        "tokens": WORDS, "graph": {"type": "uniform"}, "noise": {"type": "geometric", "sigma_min": 1e-2, "sigma_max": 4},
+        "model": {"type": "ddit", "hidden_size": WIDTH, "cond_dim": CONDITION, "length": LENGTH, "n_blocks": BLOCKS,
+                  "n_heads": HEADS, "scale_by_sigma": False, "dropout": 0.0}}),
     "duo": dict(model=Backbone(conditioned=False), seed=24, block=1,
                 config={"architectures": ["DUO"], "model_type": "duo", **FLAT, "causal": True, "var_min": True}),
 }
@@ -159,13 +164,16 @@ def main(root):
         def forward(model, ids, mask, times=None, block=None):
             times = torch.zeros(len(ids)) if times is None else torch.tensor(times, dtype=torch.float64)
             sigma = -torch.log1p(-(1 - 1e-3) * times.double()) if conditioned else None
+            if name == "sedd_uniform":
+                sigma = 1e-2 ** (1 - times.double()) * 4 ** times.double()
+                return torch.scatter(model(ids, mask, sigma, False), -1, ids[..., None], 0.0)
             return model(ids, mask, sigma, block is not None)
 
         def save(model, out):
             (out / "config.json").write_text(json.dumps(case["config"], indent=2) + "\n")
             safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out / "model.safetensors", metadata={"format": "pt"})
 
-        p = "" if name == "sedd" else "backbone."
+        p = "" if name.startswith("sedd") else "backbone."
         gradients = ["vocab_embed.embedding", "blocks.0.norm1.weight", "blocks.1.attn_qkv.weight", "blocks.0.mlp.2.bias", "output_layer.linear.weight"]
         gradients += ["sigma_map.mlp.2.weight", "blocks.0.adaLN_modulation.weight", "output_layer.adaLN_modulation.bias"] if conditioned else []
         base = {key: case[key] for key in ("times", "block") if key in case}

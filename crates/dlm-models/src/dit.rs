@@ -7,6 +7,7 @@
 //! (−ln(e^σ − 1), −ln(V − 1)), so they are left out; arithmetic is of the weights' type, without upstream's bf16.
 
 mod config;
+mod sedd;
 
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig, Linear};
@@ -26,6 +27,7 @@ use crate::rotary::{Rotary, Scaling};
 use crate::stack::{answers, checked, features, run, run_seeing};
 
 pub use self::config::{DitConfig, DitLayout, Sigma};
+pub use self::sedd::Sedd;
 
 /// Numbers that a time is spelled in.
 const FREQUENCIES: usize = 256;

@@ -39,7 +39,7 @@ pub use config::{
     Activation, Biases, EncoderConfig, ExpertsConfig, Family, Gpt2Config, LlamaConfig, LlamaFamily,
     ParamCounts, Router,
 };
-pub use dit::{Dit, DitBlock, DitConfig, DitLayout, Sigma, TimeEmbedding};
+pub use dit::{Dit, DitBlock, DitConfig, DitLayout, Sedd, Sigma, TimeEmbedding};
 pub use encoder::{Embeddings, Encoder, Head, Layer};
 pub use error::Error;
 pub use esm::{Esm, EsmConfig};

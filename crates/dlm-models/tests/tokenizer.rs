@@ -76,6 +76,38 @@ fn a_real_corpus_comes_back_and_byte_pairs_shorten_it() {
 }
 
 #[test]
+fn unigrams_of_a_real_corpus_give_it_back_and_shorten_it() {
+    let lines = lines();
+    let tokenizer = train_tokenizer(&lines, Pieces::Unigram, 600).expect("a tokenizer");
+    assert!((300..=600).contains(&tokenizer.get_vocab_size(true)), "{}", tokenizer.get_vocab_size(true));
+    let characters = lines.iter().map(|line| line.chars().count()).sum::<usize>();
+    let tokens = |line: &String| tokenizer.encode(line.as_str(), false).expect("ids").len();
+    assert!(2 * lines.iter().map(tokens).sum::<usize>() < characters);
+    for text in lines.iter().map(String::as_str).chain(["  a  b ", "a", " ", ""]) {
+        assert_eq!(round_trip(&tokenizer, text), text);
+    }
+    let path = std::env::temp_dir().join(format!("dlm-unigram-{}.json", std::process::id()));
+    tokenizer.save(&path, true).expect("a file");
+    let read = Tokenizer::from_file(&path).expect("a tokenizer");
+    assert_eq!(round_trip(&read, &lines[0]), lines[0]);
+    let found = vocabulary(&read, read.get_vocab_size(true)).expect("special tokens");
+    assert_eq!((found.bos, found.pad, found.eos, found.mask), (0, 1, 2, 4));
+    assert_eq!(read.encode("aЖ", false).expect("ids").get_ids().last(), Some(&3));
+    fs::remove_file(path).expect("the temporary file");
+}
+
+#[test]
+fn unigrams_of_nothing_or_of_too_many_characters_are_refused() {
+    let reason = |texts: &[&str], size| match train_tokenizer(texts, Pieces::Unigram, size) {
+        Err(Error::Tokenizer { reason }) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert!(reason(&[], 100).contains("is there any text"), "{}", reason(&[], 100));
+    assert!(reason(&["abcdefgh"], 6).contains("not large enough"));
+    assert!(reason(&["abcdefgh"], 10).contains("make 13 pieces, more than the 10 asked for"));
+}
+
+#[test]
 fn merges_are_those_counted_by_hand() {
     // "ab" three times, then "abc" twice; " d" not once.
     let tokenizer = train_tokenizer(["ab", "abc", "abc"], Pieces::BytePairs, 263).expect("a tokenizer");

@@ -34,6 +34,10 @@ pub(crate) const STATE: &str = "state.json";
 const PART: &str = ".part-";
 /// Where a checkpoint waits while another takes its place.
 const OLD: &str = ".old-";
+/// Name of the best checkpoint.
+pub(crate) const BEST: &str = "best";
+/// Where the former best one waits until a checkpoint knows of the new one.
+const FORMER: &str = ".former-";
 
 /// What a checkpoint knows beside tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,7 +148,7 @@ pub(crate) fn write(
 ) -> Result<PathBuf, Error> {
     let part = folder.join(format!("{PART}{name}"));
     let place = folder.join(name);
-    put_back(&place)?;
+    put_back_from(OLD, &place)?;
     remove(&part)?;
     fs::create_dir_all(&part).map_err(Error::io("create", &part))?;
     fill(&part)?;
@@ -174,15 +178,50 @@ pub(crate) fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
 /// Renames checkpoints of steps after `step`, damaged ones or those of a run that is not gone on with, to
 /// `aside-1-step-..`: nobody resumes from them, and they do not count as the newest.
 pub(crate) fn set_aside(folder: &Path, step: u64) -> Result<(), Error> {
-    for (_, path) in steps(folder)?.into_iter().filter(|(later, _)| *later > step) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let free =
-            (1..=u64::MAX).map(|n| folder.join(format!("aside-{n}-{name}"))).find(|path| !path.exists());
-        if let Some(free) = free {
-            fs::rename(&path, &free).map_err(Error::io("rename", &path))?;
-        }
+    let later = steps(folder)?.into_iter().filter(|(later, _)| *later > step);
+    later.map(|(_, path)| path).try_for_each(|path| aside(folder, &path))
+}
+
+fn aside(folder: &Path, path: &Path) -> Result<(), Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut names = (1..=u64::MAX).map(|n| folder.join(format!("aside-{n}-{name}")));
+    let free = names.find(|path| !path.exists());
+    free.map_or(Ok(()), |free| fs::rename(path, &free).map_err(Error::io("rename", path)))
+}
+
+/// Makes room for a new best checkpoint. The former one is kept until [`forget_former_best`], because the run may
+/// still go back to a step that knows of it alone.
+pub(crate) fn keep_former_best(folder: &Path) -> Result<(), Error> {
+    let (best, former) = (folder.join(BEST), beside(&folder.join(BEST), FORMER));
+    put_back(&best)?;
+    if best.exists() && !former.exists() {
+        fs::rename(&best, &former).map_err(Error::io("rename", &best))?;
     }
     Ok(())
+}
+
+/// Removes the former best checkpoint, once that of a step knows of the new one.
+pub(crate) fn forget_former_best(folder: &Path) -> Result<(), Error> {
+    let best = folder.join(BEST);
+    put_back(&best)?;
+    remove(&beside(&best, FORMER))
+}
+
+/// Sets a best checkpoint aside that is damaged or of a step after `step`, which was undone, and puts the former
+/// one back; says whether there is one then.
+pub(crate) fn settle_best(folder: &Path, step: u64) -> Result<bool, Error> {
+    let best = folder.join(BEST);
+    loop {
+        put_back(&best)?;
+        if !best.exists() {
+            return Ok(false);
+        }
+        if read_state(&best).is_ok_and(|state| state.at.step <= step) {
+            forget_former_best(folder)?;
+            return Ok(true);
+        }
+        aside(folder, &best)?;
+    }
 }
 
 /// Reads and verifies a checkpoint.
@@ -264,7 +303,7 @@ fn write_state(path: &Path, state: &State) -> Result<(), Error> {
 /// Puts `part` at `place`, where an older checkpoint may be: it steps aside first, because a folder
 /// cannot be renamed onto another.
 fn replace(part: &Path, place: &Path) -> Result<(), Error> {
-    let old = old(place);
+    let old = beside(place, OLD);
     remove(&old)?;
     if place.exists() {
         fs::rename(place, &old).map_err(Error::io("rename", place))?;
@@ -273,17 +312,21 @@ fn replace(part: &Path, place: &Path) -> Result<(), Error> {
     remove(&old)
 }
 
-/// Undoes a [`replace`] that was interrupted between its renames.
+/// Undoes a [`replace`] or a [`keep_former_best`] that was interrupted between its renames.
 fn put_back(place: &Path) -> Result<(), Error> {
-    let old = old(place);
-    if old.exists() && !place.exists() {
-        fs::rename(&old, place).map_err(Error::io("rename", &old))?;
+    [OLD, FORMER].into_iter().try_for_each(|waits_as| put_back_from(waits_as, place))
+}
+
+fn put_back_from(waits_as: &str, place: &Path) -> Result<(), Error> {
+    let waiting = beside(place, waits_as);
+    if waiting.exists() && !place.exists() {
+        fs::rename(&waiting, place).map_err(Error::io("rename", &waiting))?;
     }
     Ok(())
 }
 
-fn old(place: &Path) -> PathBuf {
-    place.with_file_name(format!("{OLD}{}", place.file_name().unwrap_or_default().to_string_lossy()))
+fn beside(place: &Path, prefix: &str) -> PathBuf {
+    place.with_file_name(format!("{prefix}{}", place.file_name().unwrap_or_default().to_string_lossy()))
 }
 
 fn remove(folder: &Path) -> Result<(), Error> {

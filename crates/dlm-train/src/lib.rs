@@ -33,7 +33,7 @@ pub use objective::{
 };
 pub use optim::{AdamW, Decay, LrSchedule, Muon, Warmup};
 pub use precision::Precision;
-pub use progress::{Metrics, Progress};
+pub use progress::{Count, Metrics, Progress};
 pub use resume::average;
 pub use run::{Better, Hooks, Scores, Summary};
 pub use step::StepReport;

@@ -1,5 +1,6 @@
 //! What a run says about itself: numbers, and one line of them on the terminal.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -44,56 +45,133 @@ fn is_zero(count: &u64) -> bool {
 /// How often a line is written where it cannot be overwritten.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// One line of progress: rewritten in place on a terminal, else printed every few seconds.
+/// One line of progress of a run: rewritten in place on a terminal, else printed every few seconds.
 #[derive(Debug)]
 pub struct Progress<W: Write> {
-    out: W,
-    terminal: bool,
+    line: Line<W>,
     began: Instant,
     first: u64,
     total: u64,
-    printed: Option<Instant>,
 }
 
 impl Progress<io::Stderr> {
     /// On standard error, for a run from step `first` to step `total`.
     pub fn stderr(first: u64, total: u64) -> Self {
-        let out = io::stderr();
-        let terminal = out.is_terminal();
-        Self::new(out, terminal, first, total)
+        Self::new(Line::stderr(), first, total)
     }
 }
 
 impl<W: Write> Progress<W> {
-    fn new(out: W, terminal: bool, first: u64, total: u64) -> Self {
-        Self { out, terminal, began: Instant::now(), first, total, printed: None }
+    fn new(line: Line<W>, first: u64, total: u64) -> Self {
+        Self { line, began: Instant::now(), first, total }
     }
 
     /// Shows where the run is. What cannot be shown is dropped: a closed pipe stops no training.
     pub fn show(&mut self, metrics: &Metrics) {
         let last = metrics.step >= self.total;
-        let due = self.printed.is_none_or(|at| at.elapsed() >= PLAIN_INTERVAL);
-        if !(self.terminal || due || last || !metrics.validation.is_empty()) {
-            return;
+        if self.line.is_due() || last || !metrics.validation.is_empty() {
+            self.line.write(&line(metrics, self.first, self.total, self.began.elapsed()));
         }
-        self.printed = Some(Instant::now());
-        let line = line(metrics, self.first, self.total, self.began.elapsed());
-        let _ = if self.terminal { write!(self.out, "\r\x1b[K{line}") } else { writeln!(self.out, "{line}") };
-        let _ = self.out.flush();
     }
 
     /// Shows what the network wrote, on lines of their own.
     pub fn show_sample(&mut self, sample: &Sample) {
-        let start = if self.terminal { "\r\x1b[K" } else { "" };
-        let _ = writeln!(self.out, "{start}  {:?} -> {:?}", sample.prompt, sample.text);
+        let start = if self.line.terminal { "\r\x1b[K" } else { "" };
+        let _ = writeln!(self.line.out, "{start}  {:?} -> {:?}", sample.prompt, sample.text);
     }
 
     /// Ends the line.
     pub fn finish(&mut self) {
+        self.line.finish();
+    }
+}
+
+/// One line of progress of work on records, shown as that of [`Progress`] once the work has taken a second.
+#[derive(Debug)]
+pub struct Count<W: Write> {
+    line: Line<W>,
+    began: Instant,
+    what: String,
+    /// Once a line was shown.
+    total: OnceCell<Option<usize>>,
+}
+
+impl Count<io::Stderr> {
+    /// On standard error. `what` begins the line.
+    ///
+    /// # Example
+    /// ```
+    /// let mut count = dlm_train::Count::stderr("tokenised");
+    /// (1..=3).for_each(|done| count.show(done, || Some(3)));
+    /// count.finish();
+    /// ```
+    pub fn stderr(what: impl Into<String>) -> Self {
+        Self { line: Line::stderr(), began: Instant::now(), what: what.into(), total: OnceCell::new() }
+    }
+}
+
+impl<W: Write> Count<W> {
+    /// Shows how many records are done. What cannot be shown is dropped. `total`, about how many there are, is
+    /// asked when the first line is shown.
+    pub fn show(&mut self, done: usize, total: impl FnOnce() -> Option<usize>) {
+        let gone = self.began.elapsed();
+        if gone >= Duration::from_secs(1) && self.line.is_due() {
+            let total = *self.total.get_or_init(total);
+            self.line.write(&count_line(&self.what, done, total, gone));
+        }
+    }
+
+    /// Ends the line.
+    pub fn finish(&mut self) {
+        self.line.finish();
+    }
+}
+
+/// A line that is rewritten on a terminal, and printed now and then elsewhere.
+#[derive(Debug)]
+struct Line<W: Write> {
+    out: W,
+    terminal: bool,
+    printed: Option<Instant>,
+}
+
+impl Line<io::Stderr> {
+    fn stderr() -> Self {
+        let out = io::stderr();
+        let terminal = out.is_terminal();
+        Self { out, terminal, printed: None }
+    }
+}
+
+impl<W: Write> Line<W> {
+    fn is_due(&self) -> bool {
+        self.terminal || self.printed.is_none_or(|at| at.elapsed() >= PLAIN_INTERVAL)
+    }
+
+    fn write(&mut self, line: &str) {
+        self.printed = Some(Instant::now());
+        let _ = if self.terminal { write!(self.out, "\r\x1b[K{line}") } else { writeln!(self.out, "{line}") };
+        let _ = self.out.flush();
+    }
+
+    fn finish(&mut self) {
         if self.terminal && self.printed.is_some() {
             let _ = writeln!(self.out);
         }
     }
+}
+
+/// `tokenised 32.8k/121.1k records  9.8k records/s  0:03 gone, 0:09 left`
+fn count_line(what: &str, done: usize, total: Option<usize>, gone: Duration) -> String {
+    let rate = done as f64 / gone.as_secs_f64();
+    // An estimate may be too small.
+    let total = total.filter(|&total| total >= done);
+    let of = total.map(|total| format!("/{}", thousands(total as f64))).unwrap_or_default();
+    let left =
+        total.map(|total| (total - done) as f64 / rate).and_then(|s| Duration::try_from_secs_f64(s).ok());
+    let left = left.map(|left| format!(", {} left", clock(left))).unwrap_or_default();
+    let (done, rate) = (thousands(done as f64), thousands(rate));
+    format!("{what} {done}{of} records  {rate} records/s  {} gone{left}", clock(gone))
 }
 
 /// `step 120/500  loss 1.234  lr 1.0e-3  grad 0.52  9.8 steps/s  12.3k tokens/s  310 MiB  0:12 gone, 0:39 left`
@@ -169,7 +247,8 @@ mod tests {
     fn a_terminal_is_overwritten_and_a_file_gets_few_lines() {
         let shown = |terminal| {
             let mut out = Vec::new();
-            let mut progress = Progress::new(&mut out, terminal, 0, 3);
+            let line = Line { out: &mut out, terminal, printed: None };
+            let mut progress = Progress::new(line, 0, 3);
             (1..=3).for_each(|step| progress.show(&metrics(step)));
             progress.finish();
             String::from_utf8(out).expect("UTF-8")
@@ -179,5 +258,16 @@ mod tests {
         let plain = shown(false);
         let steps: Vec<&str> = plain.lines().map(|line| &line[..8]).collect();
         assert_eq!(steps, ["step 1/3", "step 3/3"]);
+    }
+
+    #[test]
+    fn a_count_tells_its_rate_and_what_is_left_if_that_is_known() {
+        let line = |total| count_line("tokenised", 500, total, Duration::from_secs(4));
+        assert_eq!(line(Some(8000)), "tokenised 500/8.0k records  125 records/s  0:04 gone, 1:00 left");
+        for unknown in [None, Some(499)] {
+            assert_eq!(line(unknown), "tokenised 500 records  125 records/s  0:04 gone");
+        }
+        let nothing = count_line("tokenised", 0, Some(9), Duration::from_secs(1));
+        assert_eq!(nothing, "tokenised 0/9 records  0 records/s  0:01 gone");
     }
 }

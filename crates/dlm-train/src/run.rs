@@ -1,7 +1,7 @@
 //! The common loop: steps, with validation, checkpoints and progress in between.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::module::Module;
@@ -151,7 +151,8 @@ impl<'a, M> Hooks<'a, M> {
 
     /// Saves a checkpoint every `steps` (at least 1) and after the last, keeping the `keep` newest (at
     /// least 1), and the one that validated best as `best`. Checkpoints in the folder of steps that this
-    /// run has not come to yet are renamed when it starts (`aside-..`).
+    /// run has not come to yet are renamed when it starts, and a `best` of a step that a guard undid when it
+    /// goes back (`aside-..`).
     #[must_use]
     pub fn checkpoints(self, folder: impl Into<PathBuf>, steps: u64, keep: usize) -> Self {
         let (folder, every) = (folder.into(), steps.max(1));
@@ -194,6 +195,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     pub fn run(&mut self, mut hooks: Hooks<'_, M>) -> Result<Summary, Error> {
         if let Some(checkpoints) = &hooks.checkpoints {
             checkpoint::set_aside(&checkpoints.folder, self.at.step)?;
+            self.settle_best(&checkpoints.folder)?;
         }
         let mut output = Output::open(&hooks.places(), self.at.step, self.config.steps)?;
         let (mut window, mut loss) = (Window::new(), None);
@@ -235,9 +237,19 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         let guard = self.config.guard.filter(|guard| guard.on_spike == OnSpike::RollBack);
         let patient = guard.is_some_and(|guard| self.at.watch.in_a_row <= guard.patience);
         match &hooks.checkpoints {
-            Some(Checkpoints { folder, .. }) if patient && self.roll_back(folder)? => Ok(()),
+            Some(Checkpoints { folder, .. }) if patient && self.roll_back(folder)? => {
+                self.settle_best(folder)
+            }
             _ => Err(spike),
         }
+    }
+
+    /// Makes what is remembered of the best validation and the best checkpoint agree.
+    fn settle_best(&mut self, folder: &Path) -> Result<(), Error> {
+        if !checkpoint::settle_best(folder, self.at.step)? {
+            self.at.record.best = None;
+        }
+        Ok(())
     }
 
     fn checkpoint(&self, hooks: &Hooks<'_, M>) -> Result<(), Error> {
@@ -245,6 +257,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         if self.at.step.is_multiple_of(*every) || self.is_done() || self.is_stale(hooks) {
             self.save(folder)?;
             checkpoint::prune(folder, *keep)?;
+            checkpoint::forget_former_best(folder)?;
         }
         Ok(())
     }
@@ -277,8 +290,9 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             let improved = |(_, best)| validation.better.than(value, best);
             if self.at.record.best.is_none_or(improved) {
                 self.at.record = BestSoFar { best: Some((step, value)), stale: 0 };
-                if let Some(checkpoints) = &hooks.checkpoints {
-                    self.save_as(&checkpoints.folder, BEST)?;
+                if let Some(Checkpoints { folder, .. }) = &hooks.checkpoints {
+                    checkpoint::keep_former_best(folder)?;
+                    self.save_as(folder, checkpoint::BEST)?;
                 }
             } else {
                 self.at.record.stale += 1;
@@ -287,9 +301,6 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         Ok(scores.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }
-
-/// Name of the best checkpoint.
-const BEST: &str = "best";
 
 /// The steps since the last reading.
 struct Window {

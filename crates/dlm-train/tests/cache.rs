@@ -155,7 +155,7 @@ fn files_are_read_without_being_held_and_what_was_left_out_is_remembered() {
     assert_eq!((rows, dropped, skipped), (2, 1, 1));
     assert!(complaints[0].ends_with("a.tsv:2: expected 2 columns, got 1"), "{complaints:?}");
     assert_eq!(read(&found)[1].ids(), [0, 9, 9, 2]);
-    let (rows, taken) = in_memory(&corpus(&second), &recipe, numbers).expect("sequences");
+    let (rows, taken) = in_memory(&corpus(&second), &recipe, numbers, |_| {}).expect("sequences");
     assert_eq!((rows, taken), (read(&found), found.taken));
     // The same bytes under another name are the same corpus; other bytes under the same name are not.
     let moved = folder.file("moved.tsv", "9\t9\n");

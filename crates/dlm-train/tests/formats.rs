@@ -6,7 +6,7 @@ use common::Folder;
 use dlm_train::Error;
 use dlm_train::data::{
     Case, Chat, Documents, Fields, Format, NaturalInstructions, OnBroken, Outputs, Record, Skipped, Turns,
-    read, read_cases,
+    each_record, read, read_cases,
 };
 use proptest::prelude::*;
 
@@ -211,18 +211,41 @@ fn an_array_of_broken_syntax_is_an_error_even_where_records_are_skipped() {
     let format = Format::Json(Fields::default());
     let good = r#"{"prompt": "a", "response": "b"}"#;
     let cases = [
-        (format!("[{good}\n{good}]"), "2: expected `,` or `]`, got '{'"),
-        (format!("[{good}\n,"), "2: expected a JSON value, got the end of the file"),
-        (format!("[{good}"), "1: expected `,` or `]`, got the end of the file"),
-        (format!("[{good}\n,]"), "2: expected a JSON value, got expected value"),
-        (format!("[{good}]\n{good}"), "2: expected the end of the file, got '{'"),
-        (format!("[\n{good},\n{{\n\"prompt\": }}]"), "4: expected a JSON value, got expected value"),
-        ("[".to_owned(), "1: expected a JSON value, got the end of the file"),
+        (format!("[{good}\n{good}]"), 2, "expected `,` or `]`"),
+        (format!("[{good}\n,"), 2, "EOF while parsing a value"),
+        (format!("[{good}"), 1, "EOF while parsing a list"),
+        (format!("[{good}\n,]"), 2, "trailing comma"),
+        (format!("[{good}]\n{good}"), 2, "trailing characters"),
+        (format!("[\n{good},\n{{\n\"prompt\": }}]"), 4, "expected value"),
+        ("\u{feff}\n[".to_owned(), 2, "EOF while parsing a list"),
     ];
-    for (content, expected) in cases {
+    for (content, line, fault) in cases {
         let got = complaint("array-bad", &content, &format, OnBroken::Skip);
-        assert!(got.starts_with(expected), "{content}: {got}");
+        let expected =
+            format!("{line}: expected an array of JSON objects, got broken syntax, {fault} at line {line} ");
+        assert!(got.starts_with(&expected), "{content}: {got}");
     }
+}
+
+#[test]
+fn an_array_is_read_an_object_at_a_time() {
+    let folder = Folder::new("array-streamed");
+    let good = r#"{"prompt": "a", "response": "b"}"#;
+    let path = folder.file("data", format!("[{good},\n{good},\n{good},\n{{"));
+    let format = Format::Json(Fields::default());
+    let mut taken = 0;
+    let broken = each_record(&path, &format, OnBroken::Stop, |_| {
+        taken += 1;
+        Ok(())
+    });
+    // They came before what is wrong with the end was known.
+    assert!(broken.is_err_and(|error| error.to_string().contains(":4: ")));
+    assert_eq!(taken, 3);
+    // What the caller fails with comes back as it is, and ends the reading.
+    let refused = Error::OutOfDomain { name: "record", expected: "another", got: 0.0 };
+    let mut refused = Some(refused);
+    let stopped = each_record(&path, &format, OnBroken::Skip, |_| refused.take().map_or(Ok(()), Err));
+    assert!(matches!(stopped, Err(Error::OutOfDomain { name: "record", .. })), "{stopped:?}");
 }
 
 #[test]

@@ -143,6 +143,34 @@ fn logs_of_a_run_that_went_back_hold_each_step_once_as_it_was_taken_last() {
     assert_eq!(last[first + 12 + 9..first + 12 + 15], [0x10, 9, 0x3a, 2, 8, 1]);
 }
 
+#[test]
+fn the_best_checkpoint_is_of_no_step_that_was_undone() {
+    let _alone = alone();
+    // Step 10 spikes, and the run goes back to step 8: what the ninth step scored first, 0.5, is undone.
+    let eighth = ("eighth", 1, [[9.0; 7].as_slice(), &[1.0, 0.5, 3.0, 3.0, 3.0, 3.0]].concat(), (8, 1.0));
+    let ninth = ("ninth", 9, vec![0.5, 3.0, 4.0], (9, 3.0));
+    for (name, every, scores, best) in [eighth, ninth] {
+        let folder = Folder::new(&format!("back-best-{name}"));
+        let mut scores = scores.into_iter();
+        let mut seen = Vec::new();
+        let validate = |model: &Toy, step| {
+            let score = scores.next().expect("a score for each validation");
+            seen.push((step, score, bits(model)));
+            Ok(vec![("score", score)])
+        };
+        let mut first = trainer(spiking(&[9], 1e4), guarded(OnSpike::RollBack, 12));
+        let hooks = Hooks::new().validate(every, Better::Lower, validate).checkpoints(&folder.0, 4, 2);
+        let summary = first.run(hooks).expect("a run");
+        assert_eq!((summary.best, first.spikes()), (Some(best), 1), "{name}");
+        let mut loaded = trainer(spiking(&[9], 1e4), guarded(OnSpike::RollBack, 12));
+        loaded.load(folder.0.join("best")).expect("the best checkpoint");
+        let kept = seen.iter().find(|(step, score, _)| (*step, *score) == best).expect("a validation");
+        assert_eq!((loaded.steps_done(), bits(loaded.model())), (best.0, kept.2.clone()), "{name}");
+        let former = folder.0.join(".former-best");
+        assert!(folder.0.join("aside-1-best").is_dir() && !former.exists(), "{name}");
+    }
+}
+
 /// Whether the device of the tests lacks this precision, which a trainer says at once.
 fn refused(precision: Precision) -> bool {
     let dtype = if precision == Precision::F16 { FloatDType::F16 } else { FloatDType::BF16 };

@@ -79,6 +79,8 @@ pub enum DitLayout {
     Duo,
     /// Lou et al. 2023, arXiv:2310.16834, absorbing noise.
     Sedd,
+    /// The same under uniform noise: a [`Sedd`](crate::Sedd), and no denoiser.
+    SeddUniform,
 }
 
 /// σ(t), in which the network is told the diffusion time t of [`DenoiserInput`](dlm_core::DenoiserInput).
@@ -142,7 +144,7 @@ impl DitConfig {
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let fields: Map<String, Value> = serde_json::from_str(text).map_err(Error::ConfigJson)?;
         let config = match fields.get("model_type").and_then(Value::as_str) {
-            None if fields.contains_key("tokens") && fields.contains_key("model") => sedd(fields)?,
+            None if is_sedd(&fields) => sedd(fields)?,
             name => {
                 let layout = match name {
                     Some("udlm") => DitLayout::Udlm,
@@ -152,8 +154,35 @@ impl DitConfig {
                 Self { layout, ..read(text, &RULES)? }
             }
         };
+        config.require_logits()?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// Reads the text of a SEDD's `config.json`, of any noise.
+    pub(super) fn of_sedd(text: &str) -> Result<Self, Error> {
+        let fields: Map<String, Value> = serde_json::from_str(text).map_err(Error::ConfigJson)?;
+        if !is_sedd(&fields) {
+            return Err(Error::NoFamily);
+        }
+        let config = sedd(fields)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// What SEDD says under uniform noise is no logits.
+    fn require_logits(&self) -> Result<(), Error> {
+        match self.layout {
+            DitLayout::SeddUniform => {
+                Err(Error::Unsupported { field: "graph.type", got: "\"uniform\"".to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether SEDD's output is less ln(e^σ − 1) and ln(V − 1) before it is a ratio.
+    pub(super) fn is_scaled_by_sigma(&self) -> bool {
+        self.rest.get("model").and_then(|model| model.get("scale_by_sigma")) == Some(&Value::Bool(true))
     }
 
     /// The text of a `config.json`.
@@ -166,7 +195,7 @@ impl DitConfig {
                 let theirs = self.rest.get("model_type").and_then(Value::as_str).unwrap_or("duo");
                 write(self, theirs, "DUO", dtype)
             }
-            DitLayout::Sedd => self.to_sedd(),
+            DitLayout::Sedd | DitLayout::SeddUniform => self.to_sedd(),
         }
     }
 
@@ -208,8 +237,9 @@ impl DitConfig {
     /// (all logits are 0 until the first step).
     ///
     /// # Errors
-    /// [`Error::Config`] as [`DitConfig::validate`].
+    /// [`Error::Config`] as [`DitConfig::validate`]; [`Error::Unsupported`] for SEDD under uniform noise.
     pub fn init(&self, device: &Device) -> Result<Dit, Error> {
+        self.require_logits()?;
         self.validate()?;
         Ok(build(self, device))
     }
@@ -217,7 +247,8 @@ impl DitConfig {
     /// SEDD's file, with the sizes that may have changed.
     fn to_sedd(&self) -> String {
         let mut fields = self.rest.clone();
-        fields.insert("tokens".to_owned(), (self.vocab_size - 1).into());
+        let masks = usize::from(self.layout == DitLayout::Sedd);
+        fields.insert("tokens".to_owned(), (self.vocab_size - masks).into());
         let sizes = serde_json::to_value(self).unwrap_or_default();
         if let Some(Value::Object(model)) = fields.get_mut("model") {
             for (ours, theirs) in SEDD {
@@ -228,12 +259,27 @@ impl DitConfig {
     }
 }
 
+fn is_sedd(fields: &Map<String, Value>) -> bool {
+    fields.contains_key("tokens") && fields.contains_key("model")
+}
+
 fn sedd(fields: Map<String, Value>) -> Result<DitConfig, Error> {
     let text = |section: &str| fields.get(section).and_then(|section| section.get("type"));
-    for (field, section, expected) in [("graph.type", "graph", "absorb"), ("model.type", "model", "ddit")] {
-        if let Some(got) = text(section).filter(|got| *got != expected) {
-            return Err(Error::Unsupported { field, got: got.to_string() });
-        }
+    let refuse = |field, got: &Value| Err(Error::Unsupported { field, got: got.to_string() });
+    let layout = match text("graph") {
+        None => DitLayout::Sedd,
+        Some(graph) if graph == "absorb" => DitLayout::Sedd,
+        Some(graph) if graph == "uniform" => DitLayout::SeddUniform,
+        Some(got) => return refuse("graph.type", got),
+    };
+    if let Some(got) = text("model").filter(|got| *got != "ddit") {
+        return refuse("model.type", got);
+    }
+    // As upstream, which has no such scale for uniform noise.
+    if let (DitLayout::SeddUniform, Some(got @ Value::Bool(true))) =
+        (layout, fields["model"].get("scale_by_sigma"))
+    {
+        return refuse("model.scale_by_sigma", got);
     }
     let mut flat = Map::new();
     for (ours, theirs) in SEDD {
@@ -241,10 +287,11 @@ fn sedd(fields: Map<String, Value>) -> Result<DitConfig, Error> {
             flat.insert(ours.to_owned(), size.clone());
         }
     }
-    // The mask comes on top.
-    let tokens = fields["tokens"].as_u64().map(|tokens| tokens.saturating_add(1));
+    // The mask, if there is one, comes on top.
+    let masks = u64::from(layout == DitLayout::Sedd);
+    let tokens = fields["tokens"].as_u64().map(|tokens| tokens.saturating_add(masks));
     flat.insert("vocab_size".to_owned(), tokens.map_or(fields["tokens"].clone(), Value::from));
     flat.extend(fields.get("noise").map(|noise| ("noise".to_owned(), noise.clone())));
     let config: DitConfig = serde_json::from_value(Value::Object(flat)).map_err(Error::ConfigJson)?;
-    Ok(DitConfig { layout: DitLayout::Sedd, rest: fields, ..config })
+    Ok(DitConfig { layout, rest: fields, ..config })
 }

@@ -57,7 +57,7 @@ pub enum Found {
 /// The file is named by a hash of the corpus and the recipe, so a change of either makes another file;
 /// nothing removes old ones. It is read once as a whole and compared with its hash. Beside it, in a file of
 /// JSON, is what became of the records. `progress` is told how many records are done, now and then, while they
-/// are made. Memory holds the texts and tokens of 16 384 records.
+/// are made. Memory holds the texts and tokens of at most 16 384 records.
 ///
 /// # Errors
 /// Those of the corpus, of [`tokenise`](crate::data::tokenise) and [`sequences`](crate::data::sequences), naming the

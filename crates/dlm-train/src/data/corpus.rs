@@ -6,7 +6,7 @@ use dlm_core::{Sequence, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::data::examples::fitted;
-use crate::data::read::{Skipped, each_record};
+use crate::data::read::{Skipped, each_record, estimate};
 use crate::data::tokenise::stretch_on;
 use crate::data::{Format, OnBroken, Recipe, Record};
 use crate::error::{Error, Foreign};
@@ -14,6 +14,8 @@ use crate::hash::{START, digest, fnv};
 
 /// Records that are tokens in memory at a time.
 const BLOCK: usize = 1 << 14;
+/// Bytes of text after which a block of records ends early: some documents are long.
+const BLOCK_TEXT: usize = 1 << 25;
 
 /// Records of text that come one after the other: a slice in memory, or [`Files`].
 pub trait Corpus {
@@ -28,6 +30,11 @@ pub trait Corpus {
     /// # Errors
     /// As [`read`](crate::data::read), and those of `take`.
     fn each(&self, take: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<Skipped, Error>;
+
+    /// About how many records there are, if that is cheap to know: for progress.
+    fn estimate(&self) -> Option<usize> {
+        None
+    }
 }
 
 impl Corpus for [Record] {
@@ -41,6 +48,10 @@ impl Corpus for [Record] {
         self.iter().try_for_each(|record| take(record.clone()))?;
         Ok(Skipped::default())
     }
+
+    fn estimate(&self) -> Option<usize> {
+        Some(self.len())
+    }
 }
 
 impl Corpus for Vec<Record> {
@@ -50,6 +61,10 @@ impl Corpus for Vec<Record> {
 
     fn each(&self, take: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<Skipped, Error> {
         self.as_slice().each(take)
+    }
+
+    fn estimate(&self) -> Option<usize> {
+        self.as_slice().estimate()
     }
 }
 
@@ -82,6 +97,12 @@ impl Corpus for Files {
         }
         Ok(skipped)
     }
+
+    /// Lines, or rows of Parquet: broken records count, and conversations as one each. `None` where lines say
+    /// nothing.
+    fn estimate(&self) -> Option<usize> {
+        self.files.iter().map(|(path, format)| estimate(path, format)).sum()
+    }
 }
 
 /// What became of the records of a corpus.
@@ -110,7 +131,8 @@ impl Taken {
 
 /// The sequences of `corpus` in memory, as [`tokenise`](crate::data::tokenise) and
 /// [`sequences`](crate::data::sequences) make them; [`cached`](crate::data::cached) has them in a file. No more
-/// than 16 384 records are held as text at a time.
+/// than 16 384 records, or 32 MiB and a record, are held as text at a time. `progress` is told how many records
+/// are done, now and then.
 ///
 /// # Errors
 /// Those of the corpus, and as [`cached`](crate::data::cached).
@@ -123,7 +145,7 @@ impl Taken {
 /// let letters = |text: &str| Ok::<_, std::fmt::Error>(text.bytes().map(u32::from).collect());
 /// let vocabulary = Vocabulary::new(256, 0, 1, 2, 3)?;
 /// let recipe = Recipe { tokeniser: "bytes".into(), vocabulary, limit: Limit::default(), threads: 2 };
-/// let (rows, taken) = in_memory(&records, &recipe, letters)?;
+/// let (rows, taken) = in_memory(&records, &recipe, letters, |_| {})?;
 /// assert_eq!((rows[0].ids(), taken.rows), ([0, 97, 98, 99, 2].as_slice(), 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -131,13 +153,14 @@ pub fn in_memory<E: Into<Foreign>>(
     corpus: &(impl Corpus + ?Sized),
     recipe: &Recipe,
     tokeniser: impl Fn(&str) -> Result<Vec<TokenId>, E> + Sync,
+    progress: impl FnMut(usize),
 ) -> Result<(Vec<Sequence>, Taken), Error> {
     let mut rows = Vec::new();
     let push = |row| {
         rows.push(row);
         Ok(())
     };
-    let taken = each_row(corpus, recipe, tokeniser, |_| {}, push)?;
+    let taken = each_row(corpus, recipe, tokeniser, progress, push)?;
     Ok((rows, taken))
 }
 
@@ -162,10 +185,15 @@ pub(super) fn each_row<E: Into<Foreign>>(
         records.clear();
         Ok(())
     };
-    let mut block = Vec::new();
+    let (mut block, mut text) = (Vec::new(), 0);
     let skipped = corpus.each(&mut |record| {
+        text += record.prompt.len() + record.response.len();
         block.push(record);
-        if block.len() == BLOCK { made(&mut block) } else { Ok(()) }
+        if block.len() < BLOCK && text < BLOCK_TEXT {
+            return Ok(());
+        }
+        text = 0;
+        made(&mut block)
     })?;
     if !block.is_empty() {
         made(&mut block)?;

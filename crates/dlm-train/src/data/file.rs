@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::data::array;
 use crate::error::Error;
 
 /// What was expected of a record, and what it was.
@@ -14,7 +15,7 @@ pub(super) type Complaint = (String, String);
 /// A JSON object.
 pub(super) type Object = Map<String, Value>;
 
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Calls `take` on each line that is not blank, without its end. Numbers start from 1.
 pub(super) fn each_line(
@@ -66,7 +67,7 @@ pub(super) fn each_object(
     }
     let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
     if start.trim_ascii_start().first() == Some(&b'[') {
-        return elements(path, &rest(path, reader)?, take);
+        return array::each_element(path, reader, take);
     }
     lines(path, reader, |number, line| {
         let object = line.and_then(|line| {
@@ -89,6 +90,40 @@ fn parquet_rows(
 fn parquet_rows<T>(path: &Path, _: BufReader<File>, _: T) -> Result<(), Error> {
     let complaint = ("JSON, or dlm-train built with its feature `parquet`", "a Parquet file");
     Err(record(path, 1, (complaint.0.to_owned(), complaint.1.to_owned())))
+}
+
+/// How many lines that are not blank a file has, if it can be read.
+pub(super) fn line_count(path: &Path) -> Option<usize> {
+    let mut count = 0;
+    let mut line = Vec::new();
+    let mut reader = open(path).ok()?;
+    while reader.read_until(b'\n', &mut line).ok()? > 0 {
+        count += usize::from(!line.trim_ascii().is_empty());
+        line.clear();
+    }
+    Some(count)
+}
+
+/// How many objects [`each_object`] will find, if lines or Parquet's own count tell.
+pub(super) fn object_count(path: &Path) -> Option<usize> {
+    let mut reader = open(path).ok()?;
+    let start = reader.fill_buf().ok()?;
+    if start.starts_with(b"PAR1") {
+        return parquet_count(reader.into_inner());
+    }
+    let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
+    let array = start.trim_ascii_start().first() == Some(&b'[');
+    if array { None } else { line_count(path) }
+}
+
+#[cfg(feature = "parquet")]
+fn parquet_count(file: File) -> Option<usize> {
+    crate::data::parquet::count(file)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet_count(_: File) -> Option<usize> {
+    None
 }
 
 /// The one JSON object that a file holds.
@@ -153,73 +188,4 @@ fn lines(
         }
     }
     Ok(())
-}
-
-/// The elements of the array that `bytes` are.
-fn elements(
-    path: &Path,
-    bytes: &[u8],
-    mut take: impl FnMut(usize, Result<Object, Complaint>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut at = Cursor { bytes: bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes), line: 1 };
-    let mut next = at.skip(b"[");
-    if at.peek() == Some(b']') {
-        next = at.skip(b"]");
-    }
-    while let Some(b'[' | b',') = next {
-        at.peek();
-        let mut values = serde_json::Deserializer::from_slice(at.bytes).into_iter::<Value>();
-        let value = match values.next() {
-            Some(Ok(value)) => value,
-            Some(Err(error)) => {
-                let complaint = ("a JSON value".to_owned(), error.to_string());
-                return Err(record(path, at.line + error.line().max(1) - 1, complaint));
-            }
-            None => return Err(record(path, at.line, ("a JSON value".into(), "the end of the file".into()))),
-        };
-        let object = match value {
-            Value::Object(object) => Ok(object),
-            other => Err(("a JSON object".to_owned(), named(Some(&other)))),
-        };
-        take(at.line, object)?;
-        at.advance(values.byte_offset());
-        next = at.skip(b",]");
-    }
-    match (next, at.peek()) {
-        (Some(_), None) => Ok(()),
-        (Some(_), Some(byte)) => Err(at.complain(path, "the end of the file", Some(byte))),
-        (None, byte) => Err(at.complain(path, "`,` or `]`", byte)),
-    }
-}
-
-/// What is left of a file, and the line where it begins.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    line: usize,
-}
-
-impl Cursor<'_> {
-    fn advance(&mut self, bytes: usize) {
-        let (over, rest) = self.bytes.split_at(bytes);
-        self.line += over.split(|&byte| byte == b'\n').count() - 1;
-        self.bytes = rest;
-    }
-
-    /// The next byte that is not white.
-    fn peek(&mut self) -> Option<u8> {
-        self.advance(self.bytes.len() - self.bytes.trim_ascii_start().len());
-        self.bytes.first().copied()
-    }
-
-    /// Goes over one of these bytes and gives it, if it comes next.
-    fn skip(&mut self, any_of: &[u8]) -> Option<u8> {
-        let byte = self.peek().filter(|byte| any_of.contains(byte))?;
-        self.advance(1);
-        Some(byte)
-    }
-
-    fn complain(&self, path: &Path, expected: &str, got: Option<u8>) -> Error {
-        let got = got.map_or("the end of the file".to_owned(), |byte| format!("{:?}", char::from(byte)));
-        record(path, self.line, (expected.to_owned(), got))
-    }
 }

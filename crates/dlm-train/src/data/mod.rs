@@ -1,6 +1,7 @@
 //! From files to batches: [`Record`]s of text, [`Example`]s of tokens, sequences in memory or in a [`Store`],
 //! [`Batches`], [`Packed`] rows or a [`Mixture`].
 
+mod array;
 mod batches;
 mod cache;
 mod corpus;

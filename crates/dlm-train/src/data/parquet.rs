@@ -33,6 +33,13 @@ pub(super) fn each_row(
     Ok(())
 }
 
+/// How many rows there are, if the file tells.
+pub(super) fn count(file: File) -> Option<usize> {
+    let read = AssertUnwindSafe(|| SerializedFileReader::new(file).ok());
+    let reader = catch_unwind(read).ok()??;
+    usize::try_from(reader.metadata().file_metadata().num_rows()).ok()
+}
+
 /// What the reader gives. Some damage makes it panic, which is an error of the file, too.
 fn guarded<T>(path: &Path, row: usize, read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Error> {
     let broken = |got: String| record(path, row, ("a whole Parquet file".to_owned(), got));

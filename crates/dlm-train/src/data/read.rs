@@ -196,8 +196,7 @@ pub fn read(path: impl AsRef<Path>, format: &Format, on_broken: OnBroken) -> Res
     loaded(path.as_ref(), on_broken, |sieve| records(format, sieve))
 }
 
-/// As [`read`], but hands each record over as soon as it is read, so that a file may be larger than memory. An
-/// array of JSON is held as a whole nevertheless; objects on lines of their own and Parquet are not.
+/// As [`read`], but hands each record over as soon as it is read, so that a file may be larger than memory.
 ///
 /// # Errors
 /// As [`read`], and those of `take`.
@@ -208,6 +207,17 @@ pub fn each_record(
     take: impl FnMut(Record) -> Result<(), Error>,
 ) -> Result<Skipped, Error> {
     sifted(path.as_ref(), on_broken, take, |sieve| records(format, sieve))
+}
+
+/// How many records a file has, if its lines or rows tell; broken ones count.
+pub(super) fn estimate(path: &Path, format: &Format) -> Option<usize> {
+    match format {
+        Format::Json(_) | Format::Filled { .. } | Format::Alpaca | Format::Chat(_) => {
+            file::object_count(path)
+        }
+        Format::Tsv | Format::Columns { .. } | Format::Text(Documents::Lines) => file::line_count(path),
+        Format::Text(Documents::Paragraphs) | Format::NaturalInstructions(_) => None,
+    }
 }
 
 fn records(format: &Format, sieve: &mut Sieve<'_, Record>) -> Result<(), Error> {

@@ -49,7 +49,9 @@ impl Lanes {
         let mut queues: [Queue; LANES] = Default::default();
         let model = model.map(&mut Take { grads, lane_of: &self.lane_of, queues: &mut queues });
         let run = |(optim, queue): (&mut ModuleOptimizer, &mut Queue)| {
-            queue.iter_mut().for_each(|update| update.step(optim, lr));
+            for update in queue {
+                update.step(optim, lr);
+            }
         };
         if shared {
             self.lanes.par_iter_mut().zip(queues.par_iter_mut()).for_each(run);

@@ -66,7 +66,7 @@ impl Pretrained for Dit {
 fn body(layout: DitLayout) -> &'static str {
     match layout {
         DitLayout::Mdlm | DitLayout::Udlm | DitLayout::Duo => "backbone.",
-        DitLayout::Sedd => "",
+        DitLayout::Sedd | DitLayout::SeddUniform => "",
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dlm::core::{Denoiser, DenoiserInput};
 use dlm::models::EncoderConfig;
@@ -53,5 +53,26 @@ fn training(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, forward, training);
+/// Query, key and value as three products and as one whose result is cut, heads apart as attention wants them.
+fn projections(c: &mut Criterion) {
+    let device = Device::default();
+    let random = |shape| Tensor::<2>::random(shape, Distribution::Default, &device);
+    let mut group = c.benchmark_group("query, key and value");
+    for (width, tokens) in [(384, 64), (384, 512), (768, 64), (768, 512)] {
+        let (input, apart) = (random([tokens, width]), [(); 3].map(|()| random([width, width])));
+        let joined = Tensor::cat(apart.to_vec(), 1);
+        let heads = |part: Tensor<2>| part.reshape([1, tokens, width / 64, 64]).swap_dims(1, 2);
+        let name = format!("{tokens} x {width}");
+        group.bench_function(BenchmarkId::new("three", &name), |b| {
+            b.iter(|| apart.clone().map(|weight| heads(input.clone().matmul(weight))));
+        });
+        group.bench_function(BenchmarkId::new("one", &name), |b| {
+            b.iter(|| {
+                input.clone().matmul(joined.clone()).chunk(3, 1).into_iter().map(heads).collect::<Vec<_>>()
+            });
+        });
+    }
+}
+
+criterion_group!(benches, forward, training, projections);
 criterion_main!(benches);

@@ -12,8 +12,7 @@
 //! the one before. Two networks of one shape and size learn it from the same graphs, one autoregressive and
 //! one by diffusion; each graph is drawn anew, so the ones they are measured on are unseen. By default arms
 //! have two edges, so that the first node is the one before the goal, which both learn to look up. With three,
-//! the autoregressive network picks an arm by chance; whether the diffusion model does better is a matter of
-//! steps, and `docs/results.md` says what was seen.
+//! the autoregressive network picks an arm by chance; `docs/results.md` says what the diffusion model did.
 //!
 //! Source of the task: Bachmann & Nagarajan 2024, arXiv:2403.06963; of the comparison: Ye et al. 2023,
 //! arXiv:2308.12219, version 3.

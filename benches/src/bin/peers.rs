@@ -24,7 +24,7 @@ use dlm_benches::{batch, half_noised, ids, loss};
 const FORWARD: [(usize, usize); 4] = [(1, 64), (8, 64), (1, 256), (8, 256)];
 const TRAIN: [(usize, usize); 5] = [(1, 64), (8, 64), (1, 256), (8, 256), (64, 24)];
 /// Tokens that all threads together have under way at a time.
-const PART: usize = 1024;
+const PART: usize = 512;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);

@@ -4,6 +4,7 @@ pub mod corrupt;
 pub mod denoiser;
 mod error;
 pub mod forward;
+pub mod host;
 pub mod likelihood;
 pub mod loss;
 pub mod prior;

@@ -4,7 +4,7 @@
 //! they are read, in the tower's size, without resizing and without interpolated positions; nothing is pooled.
 
 use burn::module::{Module, Param};
-use burn::nn::{Embedding, Initializer, LayerNorm, Linear};
+use burn::nn::{Embedding, Initializer, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,6 +15,7 @@ use crate::config::{Activation, EncoderConfig, Family, require};
 use crate::encoder::Layer;
 use crate::grouped::Places;
 use crate::init::{embedding, norm, plain};
+use crate::norm::LayerNorm;
 use crate::stack::run;
 
 const RULES: Rules = Rules { model_types: &["clip_vision_model"], activations: &["hidden_act"], plain: &[] };

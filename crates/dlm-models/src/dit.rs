@@ -10,7 +10,7 @@ mod config;
 mod sedd;
 
 use burn::module::{Module, Param};
-use burn::nn::{Dropout, DropoutConfig, Initializer, LayerNorm, LayerNormConfig, Linear};
+use burn::nn::{Dropout, DropoutConfig, Initializer, Linear};
 use burn::tensor::activation::silu;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dlm_core::recompute::segment;
@@ -21,6 +21,7 @@ use crate::config::Activation;
 use crate::grouped::{GroupedAttention, Places, Projections};
 use crate::init::{linear, plain};
 use crate::mlp::Mlp;
+use crate::norm::LayerNorm;
 use crate::position;
 use crate::position::{indices, select};
 use crate::rotary::{Rotary, Scaling};
@@ -101,7 +102,7 @@ fn build(config: &DitConfig, device: &Device) -> Dit {
 }
 
 fn norm(width: usize, device: &Device) -> LayerNorm {
-    LayerNormConfig::new(width).with_epsilon(EPSILON).with_bias(false).init(device)
+    LayerNorm::new(width, EPSILON, false, device)
 }
 
 /// A map to so many vectors, which says nothing before it is trained.

@@ -8,7 +8,7 @@
 //! row gives the same logits whichever side it is padded on; logits exist only where they are asked.
 
 use burn::module::{Module, Param};
-use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, LayerNorm, Linear};
+use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, Linear};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, s};
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
@@ -16,6 +16,7 @@ use crate::attention::{SelfAttention, hidden_mask};
 use crate::config::{Activation, EncoderConfig, Family};
 use crate::grouped::Places;
 use crate::init::{embedding, linear, norm};
+use crate::norm::LayerNorm;
 use crate::position::{indices, select, upload, words};
 use crate::stack::{answers, checked, features, run};
 use crate::{Error, position};

@@ -6,7 +6,7 @@
 //! absolute positions are refused.
 
 use burn::module::{Module, Param};
-use burn::nn::{Embedding, LayerNorm, Linear};
+use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use crate::config::{Activation, EncoderConfig, Family, require};
 use crate::encoder::{Head, Layer};
 use crate::grouped::Places;
 use crate::init::{embedding, linear, norm};
+use crate::norm::LayerNorm;
 use crate::position::words;
 use crate::rotary::{Rotary, Scaling};
 use crate::stack::{answers, checked, features, run};

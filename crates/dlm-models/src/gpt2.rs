@@ -7,7 +7,7 @@
 //! late, is seen through [`Shifted`](dlm_core::view::Shifted), and exist only where they are asked.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm};
+use burn::nn::{Dropout, DropoutConfig, Embedding};
 use burn::tensor::{Device, Int, Tensor};
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 
@@ -16,6 +16,7 @@ use crate::config::Gpt2Config;
 use crate::grouped::{GroupedAttention, Places, Projections};
 use crate::init::{embedding, linear, norm};
 use crate::mlp::Mlp;
+use crate::norm::LayerNorm;
 use crate::position::{select, upload, words};
 use crate::stack::{answers, checked, features, run};
 use crate::{Error, position};

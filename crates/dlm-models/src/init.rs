@@ -1,7 +1,9 @@
 //! New layers with the weights that BERT starts from: N(0, std), zero biases.
 
-use burn::nn::{Embedding, Initializer, LayerNorm, LayerNormConfig, Linear, RmsNorm, RmsNormConfig};
+use burn::nn::{Embedding, Initializer, Linear, RmsNorm, RmsNormConfig};
 use burn::tensor::Device;
+
+use crate::norm::LayerNorm;
 
 pub(crate) fn linear(inputs: usize, outputs: usize, std: f64, device: &Device) -> Linear {
     Linear {
@@ -20,7 +22,7 @@ pub(crate) fn embedding(rows: usize, width: usize, std: f64, device: &Device) ->
 }
 
 pub(crate) fn norm(width: usize, epsilon: f64, device: &Device) -> LayerNorm {
-    LayerNormConfig::new(width).with_epsilon(epsilon).init(device)
+    LayerNorm::new(width, epsilon, true, device)
 }
 
 pub(crate) fn rms_norm(width: usize, epsilon: f64, device: &Device) -> RmsNorm {

@@ -1,13 +1,12 @@
 //! Feed-forward networks, plain and gated, and their non-linearities.
 
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
-
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::{gelu, gelu_approximate, relu, sigmoid, silu};
 
 use crate::config::Activation;
+use crate::gelu::gelu_with_exact_gradient;
 
 /// outer(act(inner(x))).
 #[derive(Module, Debug)]
@@ -90,17 +89,4 @@ impl Activation {
             Self::QuickGelu => sigmoid(input.clone() * 1.702) * input,
         }
     }
-}
-
-/// x · Φ(x) with its derivative Φ(x) + x · φ(x): burn's `gelu` has that of its tanh approximation on every
-/// backend but flex (0.22.1), which is off by up to 1e-3.
-///
-/// On the tape this is a product with a constant, so that the backward pass needs one tensor of this size.
-fn gelu_with_exact_gradient<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let at = x.clone().detach().set_require_grad(false);
-    let cumulative = at.clone().mul_scalar(FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
-    let density = (at.clone().square() * -0.5).exp() * (FRAC_2_SQRT_PI * 0.5 * FRAC_1_SQRT_2);
-    let slope = cumulative.clone() + at.clone() * density;
-    let rest = at.clone() * (cumulative - slope.clone());
-    x * slope + rest
 }

@@ -5,7 +5,7 @@
 //! not cut off and not scaled by depth; rows longer than `max_position_embeddings` are refused.
 
 use burn::module::{Module, Param};
-use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, LayerNorm, LayerNormConfig, Linear};
+use burn::nn::{Dropout, DropoutConfig, Embedding, Initializer, Linear};
 use burn::tensor::{Device, Int, Tensor};
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::config::read::{Rest, Rules, ids, read, require_positive, require_rate
 use crate::config::{Activation, require};
 use crate::grouped::{GroupedAttention, Places, Projections};
 use crate::init::{embedding, linear, plain};
+use crate::norm::LayerNorm;
 use crate::position::{select, words};
 use crate::rotary::{Rotary, Scaling};
 use crate::stack::{answers, checked, features, run};
@@ -200,8 +201,7 @@ impl ModernBertConfig {
     }
 
     fn norm(&self, device: &Device) -> LayerNorm {
-        let config = LayerNormConfig::new(self.hidden_size).with_epsilon(self.norm_eps);
-        config.with_bias(self.norm_bias).init(device)
+        LayerNorm::new(self.hidden_size, self.norm_eps, self.norm_bias, device)
     }
 
     /// What makes maps of so many inputs and outputs.

@@ -9,7 +9,7 @@ mod config;
 mod sides;
 
 use burn::module::{Module, Param};
-use burn::nn::{Dropout, DropoutConfig, Embedding, LayerNorm, Linear};
+use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use dlm_core::{Decoder, Denoiser, DenoiserInput, Factored, TokenId};
 
@@ -19,6 +19,7 @@ use crate::encoder::Layer;
 use crate::grouped::Places;
 use crate::init::{embedding, linear, norm};
 use crate::length::shares;
+use crate::norm::LayerNorm;
 use crate::position;
 use crate::position::{indices, select, upload, words};
 use crate::stack::{answers, checked, features, run, run_seeing};

@@ -1,11 +1,12 @@
 //! Parameters beside their upstream names.
 
 use burn::module::{Param, ParamId};
-use burn::nn::{LayerNorm, Linear, RmsNorm};
+use burn::nn::{Linear, RmsNorm};
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::elements::Layout;
 use crate::Error;
+use crate::norm::LayerNorm;
 
 /// A parameter and how upstream lays it out.
 #[derive(Debug)]

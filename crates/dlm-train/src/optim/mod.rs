@@ -1,17 +1,19 @@
 //! Optimisers, learning rates and gradient clipping.
 
 mod clip;
+mod fused;
 mod lanes;
 mod lr;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamWConfig, AdjustLrFn, ModuleOptimizer, MuonConfig};
+use burn::optim::{AdjustLrFn, ModuleOptimizer, MuonConfig};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use self::clip::{clip_to, global_norm};
+use self::fused::FusedAdamW;
 pub(crate) use self::lanes::Lanes;
 pub use self::lr::{Decay, LrSchedule, Warmup};
 use crate::error::{Error, in_domain};
@@ -52,14 +54,9 @@ impl AdamW {
         in_domain((0.0..1.0).contains(&self.beta2), "beta2", "in [0, 1)", self.beta2)?;
         in_domain(self.eps > 0.0, "eps", "positive", self.eps)?;
         in_domain(self.weight_decay >= 0.0, "weight decay", "at least 0", self.weight_decay)?;
-        let config = AdamWConfig::new()
-            .with_beta_1(self.beta1 as f32)
-            .with_beta_2(self.beta2 as f32)
-            .with_epsilon(self.eps as f32)
-            .with_weight_decay(self.weight_decay as f32);
         let vectors = ParamGroup::from_ids(vectors(model));
-        let plain = config.clone().with_weight_decay(0.0).build();
-        Ok(config.init().with_group(vectors, plain, None))
+        let plain = FusedAdamW::new(Self { weight_decay: 0.0, ..*self });
+        Ok(ModuleOptimizer::from(FusedAdamW::new(*self)).with_group(vectors, plain, None))
     }
 }
 

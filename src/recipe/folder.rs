@@ -149,7 +149,7 @@ fn card(recipe: &Recipe, plan: &Plan, summary: &Summary, scores: &[(&String, &f6
         None => "new weights".to_owned(),
     };
     let name = recipe.out.file_name().unwrap_or(recipe.out.as_os_str()).to_string_lossy();
-    let files = recipe.data.files.iter().flat_map(|section| section.files());
+    let files = recipe.data.files.iter().flat_map(super::FileSection::files);
     let files: Vec<String> = files.map(|path| format!("`{}`", path.display())).collect();
     let _ = writeln!(
         card,

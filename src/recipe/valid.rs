@@ -32,26 +32,10 @@ impl Recipe {
         how: &data::Recipe,
         taken: &mut Taken,
     ) -> Result<Valid, Error> {
-        let most = self.validate.examples;
-        let mut chosen = Vec::new();
-        if let Some(file) = &self.data.valid {
-            let Loaded { records, skipped } = evenly(&files([file], self.data.on_broken)?, most)?;
-            let complaints = skipped.first.iter().map(ToString::to_string).collect();
-            taken.join(Taken { skipped: skipped.count, complaints, ..Taken::default() });
-            chosen = records;
-        } else if self.data.held_out > 0.0 {
-            // Broken ones were counted with the others.
-            let share = |group| Share { group, part: self.data.held_out, held_out: true };
-            let shares = Shares(groups.iter().map(share).collect());
-            chosen = match &self.data.cache {
-                Some(folder) => kept(folder, &shares, shares.paths(), most)?,
-                None => evenly(&shares, most)?.records,
-            };
-        }
         let encode = |words: &str| -> Result<Vec<TokenId>, Foreign> { text.encode_full(words) };
         let map = text.map().cloned().map(Arc::new);
         let mut valid = Valid::default();
-        for (record, place) in chosen {
+        for (record, place) in self.chosen(groups, taken)? {
             // One by one, to know which are left out.
             let (rows, of) = in_memory(&One(&record, &place), how, encode, |_| {})?;
             taken.dropped += of.dropped;
@@ -67,6 +51,27 @@ impl Recipe {
             }
         }
         Ok(valid)
+    }
+
+    /// The records to validate on, as text, and where they stand.
+    fn chosen(&self, groups: &[Group], taken: &mut Taken) -> Result<Vec<(Record, Place)>, Error> {
+        let most = self.validate.examples;
+        if let Some(file) = &self.data.valid {
+            let Loaded { records, skipped } = evenly(&files([file], self.data.on_broken)?, most)?;
+            let complaints = skipped.first.iter().map(ToString::to_string).collect();
+            taken.join(Taken { skipped: skipped.count, complaints, ..Taken::default() });
+            return Ok(records);
+        }
+        if self.data.held_out == 0.0 {
+            return Ok(Vec::new());
+        }
+        // Broken ones were counted with the others.
+        let share = |group| Share { group, part: self.data.held_out, held_out: true };
+        let shares = Shares(groups.iter().map(share).collect());
+        match &self.data.cache {
+            Some(folder) => kept(folder, &shares, shares.paths(), most),
+            None => Ok(evenly(&shares, most)?.records),
+        }
     }
 }
 
@@ -166,7 +171,7 @@ mod tests {
         for (name, words) in [("one", &words[..7]), ("other", &words[7..20])] {
             let path = folder.join(name);
             fs::write(&path, words.join("\n")).unwrap();
-            text.push_str(&format!("[[data.files]]\npath = '{}'\nweight = 1.0\n", path.display()));
+            text.extend([format!("[[data.files]]\npath = '{}'\nweight = 1.0\n", path.display())]);
         }
         let material = Recipe::parse(&text).unwrap().material().unwrap();
         let ids = |example: Example| (example.prompt, example.response);

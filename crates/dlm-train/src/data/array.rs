@@ -26,10 +26,10 @@ pub(super) fn each_element(
     loop {
         let bytes = reader.fill_buf().map_err(Error::io("read", path))?;
         if bytes.is_empty() {
-            return array.end().map_err(|fault| array.broken(path, fault));
+            return array.end().map_err(|fault| array.broken(path, &fault));
         }
         for &byte in bytes {
-            if array.step(byte).map_err(|fault| array.broken(path, fault))? {
+            if array.step(byte).map_err(|fault| array.broken(path, &fault))? {
                 let (line, object) = array.object();
                 take(line, object)?;
             }
@@ -247,7 +247,7 @@ impl Array {
     }
 
     /// [`Error::Record`] at the last byte.
-    fn broken(&self, path: &Path, fault: Fault) -> Error {
+    fn broken(&self, path: &Path, fault: &str) -> Error {
         let got = format!("broken syntax, {fault} at line {} column {}", self.line, self.column);
         record(path, self.line, ("an array of JSON objects".to_owned(), got))
     }

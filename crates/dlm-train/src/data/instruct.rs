@@ -137,12 +137,12 @@ fn turns(chat: &Chat, object: &Object) -> Result<Vec<Record>, Complaint> {
     Ok(records)
 }
 
+/// A record of the instance at this place.
+type OfInstance = (usize, Result<Record, Complaint>);
+
 /// The records of a task, each with the place of its instance in the list, from 0. A complaint about the task itself
 /// spoils them all.
-pub(super) fn task(
-    how: &NaturalInstructions,
-    object: &Object,
-) -> Result<Vec<(usize, Result<Record, Complaint>)>, Complaint> {
+pub(super) fn task(how: &NaturalInstructions, object: &Object) -> Result<Vec<OfInstance>, Complaint> {
     let definition = match object.get("Definition") {
         Some(Value::Array(texts)) => texts.first().and_then(Value::as_str),
         Some(Value::String(text)) => Some(text.as_str()),

@@ -118,11 +118,11 @@ fn value(field: &Field) -> Value {
 
 /// A decimal's digits with its point; null for a scale that no decimal has.
 fn decimal_text(decimal: &Decimal, field: &Field) -> Value {
-    match (0..=decimal.precision()).contains(&decimal.scale()) {
-        // Parquet writes a point after a whole number, too.
-        true => Value::from(field.to_string().trim_end_matches('.')),
-        false => Value::Null,
+    if !(0..=decimal.precision()).contains(&decimal.scale()) {
+        return Value::Null;
     }
+    // Parquet writes a point after a whole number, too.
+    Value::from(field.to_string().trim_end_matches('.'))
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn inside(path: &str, value: &Value, take: &mut impl FnMut(&str, &Value)) {
     match value {
         Value::Object(object) => object.iter().for_each(|(name, value)| step(name, value)),
         Value::Array(list) => {
-            list.iter().enumerate().for_each(|(place, value)| step(&place.to_string(), value))
+            list.iter().enumerate().for_each(|(place, value)| step(&place.to_string(), value));
         }
         _ => {}
     }

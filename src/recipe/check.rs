@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::choices::{FormatChoice, LengthChoice, MetricChoice, Stage, TakeChoice};
-use super::{Error, FileSection, Recipe};
+use super::{Error, FileSection, OrderChoice, Recipe};
 
 fn require(holds: bool, field: &'static str, expected: &str, got: impl Display) -> Result<(), Error> {
     let out = || Error::OutOfRange { field, expected: expected.to_owned(), got: got.to_string() };
@@ -74,6 +74,12 @@ impl Recipe {
             "data.files.weight",
             "given for all files or for none",
             format!("{weighted} of {}", data.files.len()),
+        )?;
+        require(
+            weighted > 0 || data.order == OrderChoice::Shuffled,
+            "data.order",
+            "\"shuffled\" for files without weights",
+            "\"as-given\"",
         )?;
         require(
             weighted == 0 || self.stage != Stage::Length,
@@ -175,6 +181,14 @@ impl Recipe {
 
 impl FileSection {
     fn check(&self) -> Result<(), Error> {
+        let got = match (self.path.as_os_str().is_empty(), self.paths.is_empty()) {
+            (true, true) => "neither",
+            (false, false) => "both",
+            _ => "one",
+        };
+        require(got == "one", "data.files.path", "given, or paths, not both", got)?;
+        let named = self.paths.iter().all(|path| !path.as_os_str().is_empty());
+        require(named, "data.files.paths", "names of files", "an empty one")?;
         let weight = self.weight.unwrap_or(1.0);
         require(weight > 0.0 && weight.is_finite(), "data.files.weight", "positive", weight)?;
         let templates = self.prompt.is_some() || self.response.is_some();

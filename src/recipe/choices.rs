@@ -123,6 +123,16 @@ choice! {
 }
 
 choice! {
+    /// In what order the records of a mixture's source come; when all have come, they come again.
+    OrderChoice {
+        /// In a new random order each time.
+        Shuffled,
+        /// As they are given, each time; the paper's way.
+        AsGiven,
+    }
+}
+
+choice! {
     /// Which tokens may become noise.
     NoiseChoice {
         /// Those of the response, and EOS.

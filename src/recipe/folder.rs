@@ -149,8 +149,8 @@ fn card(recipe: &Recipe, plan: &Plan, summary: &Summary, scores: &[(&String, &f6
         None => "new weights".to_owned(),
     };
     let name = recipe.out.file_name().unwrap_or(recipe.out.as_os_str()).to_string_lossy();
-    let files: Vec<String> =
-        recipe.data.files.iter().map(|file| format!("`{}`", file.path.display())).collect();
+    let files = recipe.data.files.iter().flat_map(super::FileSection::files);
+    let files: Vec<String> = files.map(|path| format!("`{}`", path.display())).collect();
     let _ = writeln!(
         card,
         "# {name}\n\n{what}, made from {from} by diffusion-lm {}.\n",

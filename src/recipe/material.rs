@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use super::choices::{MissingChoice, Stage};
 use super::rows::Seen;
-use super::source::{Share, evenly, files};
-use super::{Error, FileSection, NoiseChoice, Recipe};
+use super::source::{Group, Share};
+use super::valid::Valid;
+use super::{Error, NoiseChoice, Recipe};
 use crate::core::{Sequence, TokenId, Vocabulary};
 use crate::models::{Checkpoint, EncoderConfig, IdMap, Missing};
 use crate::text::{self, Text};
 use crate::train::data::{
-    self, Corpus, Example, Limit, Loaded, Mixture, Packed, Packing, Record, Rows, Skipped, Source, Taken,
-    TokenMixture, cached, in_memory,
+    self, Corpus, Example, Limit, Mixture, Packed, Packing, Rows, Source, Taken, TokenMixture, cached,
+    in_memory,
 };
 use crate::train::{self, BatchSize, BatchSource, Batches, Count, Foreign};
 
@@ -24,14 +25,6 @@ pub(super) struct Part {
     name: String,
     weight: f64,
     pub(super) rows: Seen,
-}
-
-/// What a validation looks at: records as text, as tokens, and as rows of batches.
-#[derive(Default)]
-pub(super) struct Valid {
-    pub(super) records: Vec<Record>,
-    pub(super) examples: Vec<Example>,
-    pub(super) rows: Vec<Sequence>,
 }
 
 /// What a run is made of.
@@ -66,16 +59,17 @@ impl Recipe {
         };
         let mut taken = Taken::default();
         let mut made = Vec::new();
-        for (name, weight, sections) in self.sources() {
-            let (rows, of) = self.rows(&name, sections, &text, &full)?;
+        let groups = self.groups()?;
+        for group in &groups {
+            let (rows, of) = self.rows(group, &text, &full)?;
             taken.join(of);
-            made.push((name, weight, rows));
+            made.push((group.name.clone(), group.weight, rows));
         }
         let text =
             if self.model.trim { text.trimmed(words(made.iter().map(|part| &part.2))?)? } else { text };
         config.vocab_size = text.vocabulary().size;
         let how = data::Recipe { limit, threads: 1, ..full };
-        let valid = self.valid(&text, &how, &mut taken)?;
+        let valid = self.valid(&groups, &text, &how, &mut taken)?;
         let map = text.map().cloned().map(Arc::new);
         let seen = |(name, weight, rows)| Part { name, weight, rows: self.seen(rows, map.clone(), &text) };
         let mut parts: Vec<Part> = made.into_iter().map(seen).collect();
@@ -98,29 +92,12 @@ impl Recipe {
         Ok(questions)
     }
 
-    /// Files that are drawn from together: each of a mixture by itself, else all.
-    fn sources(&self) -> Vec<(String, f64, &[FileSection])> {
-        let files = &self.data.files;
-        if !self.is_mixture() {
-            return vec![("all files".to_owned(), 1.0, files)];
-        }
-        let source = |file| (FileSection::name(file), file.weight.unwrap_or(1.0), std::slice::from_ref(file));
-        files.iter().map(source).collect()
-    }
-
     /// The rows of some files, in the tokenizer's ids, but for those that are held out. Progress is shown on
     /// standard error.
-    fn rows(
-        &self,
-        name: &str,
-        sections: &[FileSection],
-        text: &Text,
-        how: &data::Recipe,
-    ) -> Result<(Shared, Taken), Error> {
-        let files = &files(sections, self.data.on_broken)?;
-        let corpus = Share { files, part: self.data.held_out, held_out: false };
+    fn rows(&self, group: &Group, text: &Text, how: &data::Recipe) -> Result<(Shared, Taken), Error> {
+        let corpus = Share { group, part: self.data.held_out, held_out: false };
         let encode = |words: &str| -> Result<Vec<TokenId>, Foreign> { text.encode_full(words) };
-        let mut count = Count::stderr(format!("tokenised, of {name},"));
+        let mut count = Count::stderr(format!("tokenised, of {},", group.name));
         let mut progress = |done| count.show(done, || corpus.estimate());
         let made: (Shared, Taken) = if let Some(folder) = &self.data.cache {
             let cached = cached(folder, &corpus, how, encode, &mut progress)?;
@@ -134,43 +111,9 @@ impl Recipe {
     }
 
     /// Rows with the flags of the stage.
-    fn seen(&self, rows: Shared, map: Option<Arc<IdMap>>, text: &Text) -> Seen {
+    pub(super) fn seen(&self, rows: Shared, map: Option<Arc<IdMap>>, text: &Text) -> Seen {
         let all = self.noise() == NoiseChoice::All && self.stage != Stage::Length;
         Seen::new(rows, map, *text.vocabulary(), all)
-    }
-
-    /// The records to validate on, in the network's ids.
-    fn valid(&self, text: &Text, how: &data::Recipe, taken: &mut Taken) -> Result<Valid, Error> {
-        let (most, on_broken) = (self.validate.examples, self.data.on_broken);
-        let mut loaded = Loaded { records: Vec::new(), skipped: Skipped::default() };
-        if let Some(file) = &self.data.valid {
-            loaded = evenly(&files([file], on_broken)?, most)?;
-            let complaints = loaded.skipped.first.iter().map(ToString::to_string).collect();
-            taken.join(Taken { skipped: loaded.skipped.count, complaints, ..Taken::default() });
-        } else if self.data.held_out > 0.0 {
-            // Broken ones were counted with the others.
-            let files = &files(&self.data.files, on_broken)?;
-            loaded = evenly(&Share { files, part: self.data.held_out, held_out: true }, most)?;
-        }
-        let encode = |words: &str| -> Result<Vec<TokenId>, Foreign> { text.encode_full(words) };
-        let map = text.map().cloned().map(Arc::new);
-        let mut valid = Valid::default();
-        for record in loaded.records {
-            // One by one, to know which are left out.
-            let (rows, of) = in_memory(std::slice::from_ref(&record), how, encode, |_| {})?;
-            taken.dropped += of.dropped;
-            if of.rows == 1 {
-                let seen = self.seen(Arc::new(rows), map.clone(), text);
-                let example = seen.example(0)?;
-                valid.rows.push(match self.stage {
-                    Stage::Length => question(&example, text.vocabulary()),
-                    _ => seen.row(0)?,
-                });
-                valid.examples.push(example);
-                valid.records.push(record);
-            }
-        }
-        Ok(valid)
     }
 
     /// The folder that the run starts from, if it does.
@@ -224,7 +167,7 @@ impl Recipe {
 }
 
 /// What a length head sees.
-fn question(example: &Example, vocabulary: &Vocabulary) -> Sequence {
+pub(super) fn question(example: &Example, vocabulary: &Vocabulary) -> Sequence {
     Sequence::whole([&[vocabulary.bos], example.prompt.as_slice()].concat())
 }
 
@@ -270,12 +213,13 @@ impl Material {
                 rows: part.rows.clone(),
             };
             let sources = self.parts.iter().map(source).collect();
+            let pass = recipe.pass();
             return Ok(match size {
                 BatchSize::Sequences(rows) => {
-                    Data::Mixture(Box::new(Mixture::over(sources, vocabulary, rows, seed)?))
+                    Data::Mixture(Box::new(Mixture::over(sources, vocabulary, rows, seed)?.with_pass(pass)))
                 }
                 BatchSize::Tokens(tokens) => {
-                    let mixture = Mixture::over(sources, vocabulary, 1, seed)?;
+                    let mixture = Mixture::over(sources, vocabulary, 1, seed)?.with_pass(pass);
                     Data::TokenMixture(Box::new(mixture.by_tokens(tokens)?))
                 }
             });

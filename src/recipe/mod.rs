@@ -33,6 +33,7 @@ mod run;
 mod sections;
 mod settings;
 mod source;
+mod valid;
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,7 @@ pub use crate::view::View;
 pub use answer::Answerer;
 pub use choices::{
     BrokenChoice, CorruptionChoice, CutChoice, DecayChoice, FormChoice, FormatChoice, LengthChoice,
-    MetricChoice, MissingChoice, NoiseChoice, Stage, TakeChoice, WarmupChoice, WeightingChoice,
+    MetricChoice, MissingChoice, NoiseChoice, OrderChoice, Stage, TakeChoice, WarmupChoice, WeightingChoice,
 };
 pub use error::Error;
 pub use memory::MemoryEstimate;
@@ -155,6 +156,7 @@ impl Recipe {
         length.train.label_smoothing = 0.0;
         length.validate.metric = MetricChoice::Loss;
         length.validate.lengths = LengthChoice::Reference;
+        length.data.order = OrderChoice::Shuffled;
         length.data.files.iter_mut().for_each(|file| file.weight = None);
         length
     }

@@ -1,12 +1,12 @@
 //! The sections of a recipe, field by field.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
     BrokenChoice, CorruptionChoice, CutChoice, DecayChoice, FormChoice, FormatChoice, LengthChoice,
-    MetricChoice, MissingChoice, NoiseChoice, TakeChoice, WarmupChoice, WeightingChoice,
+    MetricChoice, MissingChoice, NoiseChoice, OrderChoice, TakeChoice, WarmupChoice, WeightingChoice,
 };
 use crate::train::{Guard, Muon, Precision};
 
@@ -69,10 +69,14 @@ pub struct DataSection {
     pub on_broken: BrokenChoice,
     /// Which tokens may become noise; `all` for the stage `mlm` and `response` for others if left out.
     pub noise: Option<NoiseChoice>,
-    /// Share of the training records, evenly spaced, that are held out for validation; without `valid` alone.
+    /// In what order the records of each source of a mixture come.
+    pub order: OrderChoice,
+    /// Share of the training records, evenly spaced in each source of a mixture, that is held out for validation;
+    /// without `valid` alone.
     pub held_out: f64,
-    /// A folder in which rows of tokens are kept, in files named by what they were made from. Rows are then read from
-    /// there, batch by batch, and data may be larger than memory. In memory, made anew each time, if left out.
+    /// A folder in which rows of tokens and the records that are held out are kept, in files named by what they were
+    /// made from. Rows are then read from there, batch by batch, and data may be larger than memory. In memory, made
+    /// anew each time, if left out.
     pub cache: Option<PathBuf>,
     /// What is learnt from: `[[data.files]]`, one or more.
     pub files: Vec<FileSection>,
@@ -87,6 +91,7 @@ impl Default for DataSection {
             cut: CutChoice::PromptLeft,
             on_broken: BrokenChoice::Stop,
             noise: None,
+            order: OrderChoice::Shuffled,
             held_out: 0.0,
             cache: None,
             files: Vec::new(),
@@ -95,19 +100,26 @@ impl Default for DataSection {
     }
 }
 
-/// `[[data.files]]` and `[data.valid]`: a file, and how prompt and response are made of its records.
+/// `[[data.files]]` and `[data.valid]`: a file, or several of one kind, and how prompt and response are made of the
+/// records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSection {
-    /// The file.
+    /// The file; empty beside `paths`.
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub path: PathBuf,
+    /// Several files instead, such as the pieces of one data set, which are read one after the other and share one
+    /// weight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PathBuf>,
     /// How it holds its records.
     #[serde(default = "tsv")]
     pub format: FormatChoice,
     /// Names of a TSV file's two columns, for templates.
     #[serde(default = "columns")]
     pub columns: [String; 2],
-    /// Template of the prompt, such as `"German: {source}\nEnglish:"`, over columns or JSON fields.
+    /// Template of the prompt, such as `"German: {source}\nEnglish:"`, over columns or JSON fields; `{translation.de}`
+    /// and `{choices.0}` lead into nested ones.
     pub prompt: Option<String>,
     /// Template of the response.
     pub response: Option<String>,
@@ -115,6 +127,10 @@ pub struct FileSection {
     pub form: Option<FormChoice>,
     /// How often a sample comes from this file, in proportion to the others; all or none of the files.
     pub weight: Option<f64>,
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 fn tsv() -> FormatChoice {

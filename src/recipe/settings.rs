@@ -4,8 +4,8 @@ use std::num::NonZero;
 
 use super::answer::Answerer;
 use super::choices::{CutChoice, DecayChoice, Stage, WarmupChoice};
-use super::{NoiseChoice, Recipe, Text};
-use crate::train::data::Cut;
+use super::{NoiseChoice, OrderChoice, Recipe, Text};
+use crate::train::data::{Cut, Pass};
 use crate::train::{AdamW, BatchSize, Decay, LrSchedule, TrainConfig, Warmup};
 use crate::view::View;
 
@@ -105,6 +105,13 @@ impl Recipe {
             CutChoice::ResponseRight => Cut::ResponseRight,
             CutChoice::Drop => Cut::Drop,
             CutChoice::Refuse => Cut::Refuse,
+        }
+    }
+
+    pub(super) fn pass(&self) -> Pass {
+        match self.data.order {
+            OrderChoice::Shuffled => Pass::Shuffled,
+            OrderChoice::AsGiven => Pass::AsGiven,
         }
     }
 

@@ -4,9 +4,11 @@ use std::fs;
 
 use burn::tensor::Device;
 use dlm::recipe::{
-    BrokenChoice, FileSection, FormatChoice, LengthChoice, NoiseChoice, Recipe, ValidateSection,
+    BrokenChoice, FileSection, FormatChoice, LengthChoice, NoiseChoice, OrderChoice, Recipe, Stage,
+    ValidateSection,
 };
-use dlm::train::MetricsFile;
+use dlm::train::data::FLAN_2022;
+use dlm::train::{Decay, LrSchedule, MetricsFile, Warmup};
 
 use crate::{Folder, alone, tiny, tiny_head};
 
@@ -114,8 +116,10 @@ fn rows_on_disk_are_trained_on_as_rows_in_memory() {
         in_memory.run(&device).unwrap();
         on_disk.run(&device).unwrap();
         assert_eq!(numbers(&on_disk), numbers(&in_memory), "{stage}");
-        // Again, from what was kept; and a run may be moved between memory and disk.
-        assert_eq!(fs::read_dir(folder.0.join("cache")).unwrap().count(), 2);
+        // Again, from what was kept, and so are the records that are held out; and a run may be moved between memory
+        // and disk.
+        let kept = 2 + usize::from(held_out > 0.0);
+        assert_eq!(fs::read_dir(folder.0.join("cache")).unwrap().count(), kept);
         let mut again = on_disk.clone();
         again.out = folder.0.join("again");
         again.train.steps = 2;
@@ -184,4 +188,126 @@ fn packed_rows_are_full_and_what_is_longer_is_cut() {
     long.data.files[0].weight = Some(1.0);
     let refused = long.check().unwrap_err().to_string();
     assert_eq!(refused, "batch.pack must be left out for a mixture, files with weights, got 17");
+}
+
+#[test]
+fn the_papers_flan_2022_is_a_recipe() {
+    let recipe = Recipe::read("examples/recipes/flan_2022.toml").unwrap();
+    let files: Vec<(String, f64)> = (recipe.data.files.iter())
+        .map(|file| (file.path.file_stem().unwrap().to_string_lossy().into_owned(), file.weight.unwrap()))
+        .collect();
+    let expected = FLAN_2022.map(|(name, rate)| (format!("{name}_train"), rate));
+    assert_eq!(files, expected);
+    assert!(recipe.data.files.iter().all(|file| file.format == FormatChoice::Flan));
+    assert_eq!(
+        (recipe.stage, recipe.data.order, recipe.data.limit),
+        (Stage::Diffusion, OrderChoice::AsGiven, Some(512))
+    );
+    // 512 samples a step, and the numbers of the paper's tables.
+    assert_eq!(recipe.batch.sequences.unwrap() * recipe.batch.accumulation, 512);
+    let config = recipe.train_config();
+    let lr = LrSchedule { peak: 1e-5, warmup: Warmup::Logarithmic(700), decay: Decay::Constant };
+    assert_eq!((config.steps, config.lr, config.clip), (70_000, lr, Some(1.0)));
+    assert_eq!((config.adamw.beta1, config.adamw.beta2, config.adamw.eps), (0.9, 0.98, 1e-8));
+    assert!((config.adamw.weight_decay - 0.01).abs() < 1e-12);
+    // Its length stage is one, too: what only mixtures have is left out.
+    recipe.length_stage(16_000).check().unwrap();
+}
+
+#[test]
+fn several_files_share_a_weight_and_their_order() {
+    let folder = Folder::new("pieces");
+    let mut recipe = tiny(&folder, "diffusion");
+    let (whole, words) = (recipe.plan().unwrap(), fs::read_to_string(&recipe.data.files[0].path).unwrap());
+    let (first, second) = words.split_at(words.find("ab\tAH B").unwrap());
+    let file = &mut recipe.data.files[0];
+    let path = std::mem::take(&mut file.path);
+    file.paths = vec![folder.file("1.tsv", first), folder.file("2.tsv", second)];
+    let pieces = recipe.plan().unwrap();
+    assert_eq!((pieces.records, pieces.tokens), (whole.records, whole.tokens));
+    assert_eq!(Recipe::parse(&recipe.to_toml()).unwrap(), recipe);
+    assert_eq!(file_records(&recipe, 0), 8);
+    // As one source beside another, in the order that they are given.
+    let other = FileSection { path: path.clone(), paths: Vec::new(), ..recipe.data.files[0].clone() };
+    recipe.data.files.push(other);
+    recipe.data.order = OrderChoice::AsGiven;
+    let refused = recipe.check().unwrap_err().to_string();
+    assert_eq!(refused, "data.order must be \"shuffled\" for files without weights, got \"as-given\"");
+    recipe.data.files.iter_mut().for_each(|file| file.weight = Some(1.0));
+    assert_eq!(recipe.plan().unwrap().records, 16);
+    recipe.data.files[0].path = path;
+    let refused = recipe.check().unwrap_err().to_string();
+    assert_eq!(refused, "data.files.path must be given, or paths, not both, got both");
+    (recipe.data.files[0].path, recipe.data.files[0].paths) = ("".into(), Vec::new());
+    let refused = recipe.check().unwrap_err().to_string();
+    assert_eq!(refused, "data.files.path must be given, or paths, not both, got neither");
+}
+
+/// How many records a section has.
+fn file_records(recipe: &Recipe, section: usize) -> usize {
+    recipe.data.files[section].records(BrokenChoice::Stop).unwrap().records.len()
+}
+
+#[test]
+fn the_order_of_a_mixture_is_the_recipes() {
+    let _alone = alone();
+    let folder = Folder::new("order");
+    let mut recipe = tiny(&folder, "diffusion");
+    recipe.data.files[0].weight = Some(1.0);
+    recipe.train.steps = 2;
+    let shuffled = numbers_of_a_run(&recipe);
+    recipe.data.order = OrderChoice::AsGiven;
+    recipe.out = folder.0.join("as-given");
+    assert_ne!(numbers_of_a_run(&recipe).0, shuffled.0);
+}
+
+fn numbers_of_a_run(recipe: &Recipe) -> (Vec<Vec<u64>>, Vec<u8>) {
+    recipe.run(&Device::default()).unwrap();
+    numbers(recipe)
+}
+
+#[test]
+fn nested_fields_and_numbers_fill_templates() {
+    let folder = Folder::new("nested");
+    let mut recipe = tiny(&folder, "diffusion");
+    let line = r#"{"translation": {"de": "ab", "en": "ba"}, "choices": ["a", "b"], "answer": 1}"#;
+    let file = &mut recipe.data.files[0];
+    file.path = folder.file("wmt.jsonl", line);
+    file.format = FormatChoice::Json;
+    file.prompt = Some("{translation.de} {choices.1}".into());
+    file.response = Some("{translation.en} {answer}".into());
+    let records = file.records(BrokenChoice::Stop).unwrap().records;
+    assert_eq!((records[0].prompt.as_str(), records[0].response.as_str()), ("ab b", "ba 1"));
+    recipe.data.files[0].response = Some("{translation.fr}".into());
+    let error = recipe.plan().unwrap_err().to_string();
+    let expected = "wmt.jsonl:1: expected text in the field `translation.fr`, got an object without it";
+    assert!(error.ends_with(expected), "{error}");
+}
+
+#[test]
+fn a_record_that_cannot_be_used_is_named_by_file_and_line() {
+    let folder = Folder::new("named");
+    let mut recipe = tiny(&folder, "diffusion");
+    recipe.data.cut = dlm::recipe::CutChoice::Refuse;
+    recipe.data.on_broken = BrokenChoice::Skip;
+    recipe.data.limit = Some(7);
+    let refused = |recipe: &Recipe| recipe.plan().unwrap_err().to_string();
+    let text = "ab\tAA B\nbroken\n\nad\tAE D\nbad\tB AE D\n";
+    recipe.data.files[0].path = folder.file("long.tsv", text);
+    let error = refused(&recipe);
+    assert!(error.ends_with("long.tsv:5: expected at most 7 tokens, got 8"), "{error}");
+    recipe.data.cache = Some(folder.0.join("cache"));
+    let error = refused(&recipe);
+    assert!(error.ends_with("long.tsv:5: expected at most 7 tokens, got 8"), "{error}");
+    // So is one that is validated on, kept in a cache or not.
+    recipe.data.files[0].path = folder.file("short.tsv", "ab\tAA B\n");
+    recipe.data.valid.as_mut().unwrap().path = folder.0.join("long.tsv");
+    let error = refused(&recipe);
+    assert!(error.ends_with("long.tsv:5: expected at most 7 tokens, got 8"), "{error}");
+    recipe.data.files[0].path = folder.file("held.tsv", "ab\tAA B\nbad\tB AE D\n");
+    (recipe.data.valid, recipe.data.held_out) = (None, 0.5);
+    for _ in 0..2 {
+        let error = refused(&recipe);
+        assert!(error.ends_with("held.tsv:2: expected at most 7 tokens, got 8"), "{error}");
+    }
 }

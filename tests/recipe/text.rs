@@ -42,6 +42,7 @@ fn full() -> Recipe {
         response: Some("r".into()),
         form: Some(FormChoice::Flan),
         weight: Some(2.0),
+        paths: vec!["q".into()],
         ..recipe.data.files[0].clone()
     };
     recipe.data.files = vec![file];

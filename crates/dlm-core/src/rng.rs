@@ -41,6 +41,8 @@ pub enum Purpose {
     Weights = 13,
     /// How a text's length is made wrong.
     Length = 15,
+    /// In what order the batches of a stretch of a mixture come.
+    Windows = 16,
 }
 
 /// A seed and a step: the part of an address that a whole batch shares.

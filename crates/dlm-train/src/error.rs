@@ -30,7 +30,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A line of a data file is not a record.
+    /// A line of a data file is not a record, or not one that can be used: it has more tokens than there may be.
     #[error("{}:{line}: expected {expected}, got {got}", path.display())]
     Record {
         /// The data file.
@@ -83,10 +83,10 @@ pub enum Error {
         got: String,
     },
     /// The caller's tokeniser failed.
-    #[error("cannot tokenise the {field} of record {index}")]
+    #[error("cannot tokenise the {field} of {place}")]
     Tokenise {
-        /// Index of the record, from 0.
-        index: usize,
+        /// Where the record stands.
+        place: crate::data::Place,
         /// `prompt` or `response`.
         field: &'static str,
         /// What the tokeniser said.
@@ -98,7 +98,7 @@ pub enum Error {
         /// Which sequence.
         index: usize,
     },
-    /// An example does not fit.
+    /// An example in memory does not fit; one of a file is an [`Error::Record`].
     #[error("example {index} has {got} tokens, more than {limit}")]
     TooLong {
         /// Index of the example, from 0.

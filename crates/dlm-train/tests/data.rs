@@ -25,6 +25,17 @@ fn jsonl_reads_the_named_fields_and_passes_over_the_rest() {
 }
 
 #[test]
+fn numbers_and_booleans_are_text_and_dots_lead_into_what_is_nested() {
+    let folder = Folder::new("nested");
+    let lines = "{\"a\": {\"b\": [true, 4]}, \"answer\": 3}\n{\"a\": {\"b\": [0, 2.5]}, \"answer\": -1}\n";
+    let path = folder.file("data.jsonl", lines);
+    let read = read_jsonl(&path, &Fields::new("a.b.1", "answer")).expect("two records");
+    assert_eq!(read, [record("4", "3"), record("2.5", "-1")]);
+    let error = read_jsonl(&path, &Fields::new("a.b.0", "a.c")).expect_err("no field a.c").to_string();
+    assert!(error.ends_with(":1: expected text in the field `a.c`, got an object without it"), "{error}");
+}
+
+#[test]
 fn tsv_reads_two_columns() {
     let folder = Folder::new("tsv");
     let path = folder.file("data.tsv", "aalto\tAA L T OW\n\nabadie\tAH B\r\n");
@@ -36,9 +47,10 @@ fn tsv_reads_two_columns() {
 fn a_bad_line_is_named_by_file_and_number() {
     let folder = Folder::new("bad");
     let good = "{\"prompt\": \"a\", \"response\": \"b\"}\n";
-    let cases: [(&[u8], &str); 5] = [
+    let cases: [(&[u8], &str); 6] = [
         (b"{\"prompt\": \"a\"}", "text in the field `response`, got an object without it"),
-        (b"{\"prompt\": 3, \"response\": \"b\"}", "text in the field `prompt`, got a number"),
+        (b"{\"prompt\": [3], \"response\": \"b\"}", "text in the field `prompt`, got an array"),
+        (b"{\"prompt\": null, \"response\": \"b\"}", "text in the field `prompt`, got null"),
         (b"{\"prompt\": \"a\", ", "a JSON object, got EOF"),
         (b"[1]", "a JSON object, got invalid type"),
         (b"\xff", "UTF-8, got invalid utf-8"),

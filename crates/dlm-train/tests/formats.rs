@@ -48,7 +48,8 @@ fn blank_lines_part_documents() {
 #[test]
 fn a_paragraph_with_a_broken_line_is_broken_as_a_whole() {
     let folder = Folder::new("broken-paragraph");
-    let path = folder.file("data", b"a\nb\n\nc\n\xff\nd\n\ne\n");
+    // It is named by the first of its broken lines.
+    let path = folder.file("data", b"a\nb\n\nc\n\xff\nd\n\xff\n\ne\n");
     let loaded = read(&path, &Format::Text(Documents::Paragraphs), OnBroken::Skip).expect("read");
     assert_eq!(loaded.records, [record("", "a\nb"), record("", "e")]);
     assert!(matches!(loaded.skipped.first[..], [Error::Record { line: 5, .. }]), "{:?}", loaded.skipped);
@@ -142,7 +143,8 @@ fn a_task_of_natural_instructions_reads_as_in_tk_instruct() {
     let expected = [record(&format!("{head}{rain}"), "yes"), record(&format!("{head}{last}"), "no")];
     assert_eq!(loaded.records, expected);
     let complaint = "text, or a list of text, in the field `output` of instance 2, got an object without it";
-    assert!(loaded.skipped.first[0].to_string().ends_with(complaint), "{}", loaded.skipped);
+    let first = loaded.skipped.first[0].to_string();
+    assert!(first.ends_with(&format!("task.json:6: expected {complaint}")), "{first}");
     let loaded = load(0, Outputs::Every);
     let prompt = format!("{definition}{rain}");
     assert_eq!(loaded.records[..2], [record(&prompt, "yes"), record(&prompt, "Yes.")]);
@@ -169,11 +171,38 @@ fn templates_make_records_of_any_json_fields() {
     assert_eq!(records("filled", line, &format), [record("Question: 2 + 2?\nAnswer:", " 4")]);
     let got = complaint(
         "filled",
-        format!("{line}{{\"question\": \"3?\", \"answer\": 3}}"),
+        format!("{line}{{\"question\": \"3?\", \"answer\": [3]}}"),
         &format,
         OnBroken::Stop,
     );
-    assert_eq!(got, "2: expected text in the field `answer`, got a number");
+    assert_eq!(got, "2: expected text in the field `answer`, got an array");
+}
+
+/// As Hugging Face exports WMT, MMLU and `SQuAD`.
+#[test]
+fn templates_lead_into_nested_fields_and_lists() {
+    let filled = |prompt: &str, response: &str| Format::Filled {
+        prompt: prompt.parse().expect("a template"),
+        response: response.parse().expect("a template"),
+    };
+    let wmt = r#"{"translation": {"de": "Hallo.", "en": "Hello."}}"#;
+    let format = filled("German: {translation.de}\nEnglish:", "{translation.en}");
+    assert_eq!(records("nested", wmt, &format), [record("German: Hallo.\nEnglish:", "Hello.")]);
+    let mmlu = r#"[{"question": "2 + 2?", "choices": ["3", "4"], "answer": 1, "hard": false}]"#;
+    let format = filled("{question} (A) {choices.0} (B) {choices.1} {hard}", "{answer}");
+    assert_eq!(records("nested", mmlu, &format), [record("2 + 2? (A) 3 (B) 4 false", "1")]);
+    let squad = r#"{"question": "Who?", "answers": {"text": ["She.", "Her."], "answer_start": [3, 9]}}"#;
+    let format = filled("{question}", "{answers.text.0}");
+    assert_eq!(records("nested", squad, &format), [record("Who?", "She.")]);
+    let got = complaint("nested", squad, &filled("{question}", "{answers.text}"), OnBroken::Stop);
+    assert_eq!(got, "1: expected text in the field `answers.text`, got an array");
+    for (text, error) in [
+        ("{a..b}", "template, character 4: expected a name or a place in a list after the dot, got '.'"),
+        ("{a.}", "template, character 4: expected a name or a place in a list after the dot, got '}'"),
+        ("{.a}", "template, character 2: expected the name of a field, or `{{` for a brace, got '.'"),
+    ] {
+        assert_eq!(text.parse::<dlm_train::data::Template>().expect_err(text).to_string(), error);
+    }
 }
 
 #[test]
@@ -216,7 +245,16 @@ fn an_array_of_broken_syntax_is_an_error_even_where_records_are_skipped() {
         (format!("[{good}"), 1, "EOF while parsing a list"),
         (format!("[{good}\n,]"), 2, "trailing comma"),
         (format!("[{good}]\n{good}"), 2, "trailing characters"),
-        (format!("[\n{good},\n{{\n\"prompt\": }}]"), 4, "expected value"),
+        (
+            format!("[{good},\n{{\"prompt\": \"a, \"response\": \"b\"}},\n{good}]"),
+            2,
+            "end of the line while parsing a string",
+        ),
+        (format!("[{good},\n{{\"prompt\": [}},\n{good}]"), 2, "expected `]`"),
+        (format!("[{good},\n{{\"prompt\": \"a"), 2, "EOF while parsing a string"),
+        (format!("[{good},\n,{good}]"), 2, "expected value"),
+        (format!("[{good},\n3 4]"), 2, "expected `,` or `]`"),
+        (format!("[{good}\n}}]"), 2, "expected `,` or `]`"),
         ("\u{feff}\n[".to_owned(), 2, "EOF while parsing a list"),
     ];
     for (content, line, fault) in cases {
@@ -224,6 +262,33 @@ fn an_array_of_broken_syntax_is_an_error_even_where_records_are_skipped() {
         let expected =
             format!("{line}: expected an array of JSON objects, got broken syntax, {fault} at line {line} ");
         assert!(got.starts_with(&expected), "{content}: {got}");
+    }
+}
+
+#[test]
+fn a_bad_value_of_an_array_spoils_its_own_object_alone() {
+    let good = r#"{"prompt": "]},{\"", "response": "\\"}"#;
+    let folder = Folder::new("array-value");
+    for (bad, line, fault) in [
+        (&br#"{"prompt": "\ud800", "response": "b"}"#[..], 3, "unexpected end of hex escape"),
+        (br#"{"prompt": 1e999, "response": "b"}"#, 3, "number out of range"),
+        (br#"{"prompt": NaN, "response": "b"}"#, 3, "expected value"),
+        (b"{\"prompt\": \"a\",\n\"response\":\n}", 5, "expected value"),
+        (b"{\"prompt\": \"\xff\", \"response\": \"b\"}", 3, "invalid unicode code point"),
+        (b"{\"prompt\": \"a\tb\", \"response\": \"b\"}", 3, "control character"),
+        (b"nil", 3, "expected ident"),
+    ] {
+        let content = [format!("[\n{good},\n").as_bytes(), bad, format!(",\n{good}\n]").as_bytes()].concat();
+        let path = folder.file("data", content);
+        let format = Format::Json(Fields::default());
+        let loaded = read(&path, &format, OnBroken::Skip).expect("the others");
+        let expected = record("]},{\"", "\\");
+        assert_eq!(loaded.records, [expected.clone(), expected], "{}", loaded.skipped);
+        let complaint = loaded.skipped.first[0].to_string();
+        let start = format!("{}:{line}: expected a JSON object, got {fault}", path.display());
+        assert!(complaint.starts_with(&start) && !complaint.contains(" at line "), "{complaint}");
+        let stopped = read(&path, &format, OnBroken::Stop).expect_err("a bad value");
+        assert_eq!(stopped.to_string(), complaint);
     }
 }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{toy, vocabulary};
-use dlm_core::{Batch, Sequence, TokenId};
+use dlm_core::{Batch, CounterRng, Purpose, Sequence, TokenId};
 use dlm_train::data::{BatchSource, FLAN_2022, Mixture, Origin, Pass, Source, TokenMixture};
 use dlm_train::{Diffusion, Error, TrainConfig, Trainer};
 use proptest::prelude::*;
@@ -234,6 +234,22 @@ fn token_batches_hold_each_sample_once_in_their_budget() {
     seen.sort_unstable();
     assert_eq!(seen, (0..16_384).collect::<Vec<u64>>());
     assert!(tokens * 20 > positions * 19, "{tokens} of {positions}");
+}
+
+/// Which source a sample comes from and in what order batches come are told apart: the numbers that shuffle the
+/// batches of a window are none of those that chose its samples.
+#[test]
+fn a_windows_order_is_drawn_by_itself() {
+    let rng = |purpose| CounterRng::new(4).row(purpose, 0);
+    let (mut sources, mut windows) = (rng(Purpose::Mixture), rng(Purpose::Windows));
+    assert!((0..64).all(|position| sources.bits(position) != windows.bits(position)));
+    // With rows of one length the batches of a window are cut in the order of its samples, and then shuffled.
+    let mut batches = mixture(&[(1.0, 8)], 1, 4).by_tokens(1).expect("short rows");
+    let first = batches.batch(0).expect("a batch").key(0);
+    let mut order: Vec<(u64, u64)> =
+        (0..8192).map(|sample| (windows.bits(sample as usize), sample)).collect();
+    order.sort_unstable();
+    assert_eq!(first, order[0].1);
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub enum Found {
 ///
 /// # Errors
 /// Those of the corpus, of [`tokenise`](crate::data::tokenise) and [`sequences`](crate::data::sequences), naming the
-/// first record at fault; [`dlm_core::Error::UnknownToken`] for an id outside the vocabulary; [`Error::Io`].
+/// first record at fault, by file and line if it comes from one; [`dlm_core::Error::UnknownToken`] for an id outside the vocabulary; [`Error::Io`].
 ///
 /// # Example
 /// ```

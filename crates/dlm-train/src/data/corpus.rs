@@ -1,14 +1,15 @@
 //! Where records of text lie, and the sequences that become of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dlm_core::{Sequence, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::data::examples::fitted;
-use crate::data::read::{Skipped, each_record, estimate};
+use crate::data::read::{Skipped, each_placed, estimate};
 use crate::data::tokenise::stretch_on;
-use crate::data::{Format, OnBroken, Recipe, Record};
+use crate::data::{Format, OnBroken, Place, Recipe, Record};
 use crate::error::{Error, Foreign};
 use crate::hash::{START, digest, fnv};
 
@@ -25,11 +26,12 @@ pub trait Corpus {
     /// [`Error::Io`].
     fn content(&self) -> Result<u64, Error>;
 
-    /// Hands over each record, in the same order each time, and tells of broken ones that were left out.
+    /// Hands over each record and where it stands, in the same order each time, and tells of broken ones that were
+    /// left out.
     ///
     /// # Errors
     /// As [`read`](crate::data::read), and those of `take`.
-    fn each(&self, take: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<Skipped, Error>;
+    fn each(&self, take: &mut dyn FnMut(Record, Place) -> Result<(), Error>) -> Result<Skipped, Error>;
 
     /// About how many records there are, if that is cheap to know: for progress.
     fn estimate(&self) -> Option<usize> {
@@ -44,8 +46,9 @@ impl Corpus for [Record] {
         Ok(texts.fold(hash, |hash, text| with_text(hash, text)))
     }
 
-    fn each(&self, take: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<Skipped, Error> {
-        self.iter().try_for_each(|record| take(record.clone()))?;
+    fn each(&self, take: &mut dyn FnMut(Record, Place) -> Result<(), Error>) -> Result<Skipped, Error> {
+        let mut records = self.iter().enumerate();
+        records.try_for_each(|(index, record)| take(record.clone(), Place::Index(index)))?;
         Ok(Skipped::default())
     }
 
@@ -59,7 +62,7 @@ impl Corpus for Vec<Record> {
         self.as_slice().content()
     }
 
-    fn each(&self, take: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<Skipped, Error> {
+    fn each(&self, take: &mut dyn FnMut(Record, Place) -> Result<(), Error>) -> Result<Skipped, Error> {
         self.as_slice().each(take)
     }
 
@@ -90,10 +93,12 @@ impl Corpus for Files {
         })
     }
 
-    fn each(&self, take: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<Skipped, Error> {
+    fn each(&self, take: &mut dyn FnMut(Record, Place) -> Result<(), Error>) -> Result<Skipped, Error> {
         let mut skipped = Skipped::default();
         for (path, format) in &self.files {
-            skipped.join(each_record(path, format, self.on_broken, &mut *take)?);
+            let file: Arc<Path> = Arc::from(path.as_path());
+            let placed = |line, record| take(record, Place::Line { path: Arc::clone(&file), line });
+            skipped.join(each_placed(path, format, self.on_broken, placed)?);
         }
         Ok(skipped)
     }
@@ -174,33 +179,63 @@ pub(super) fn each_row<E: Into<Foreign>>(
     mut push: impl FnMut(Sequence) -> Result<(), Error>,
 ) -> Result<Taken, Error> {
     let mut taken = Taken::default();
-    let mut made = |records: &mut Vec<Record>| -> Result<(), Error> {
+    let mut made = |block: &mut Block| -> Result<(), Error> {
+        let Block { records, places, .. } = std::mem::take(block);
         let first = taken.rows + taken.dropped;
-        let examples = stretch_on(recipe.threads, first, records, &tokeniser)?;
-        let rows = fitted(first, &examples, &recipe.vocabulary, recipe.limit)?;
+        let examples = stretch_on(recipe.threads, first, &records, &tokeniser)
+            .map_err(|error| placed(error, first, &places))?;
+        let rows = fitted(first, &examples, &recipe.vocabulary, recipe.limit)
+            .map_err(|error| placed(error, first, &places))?;
         taken.rows += rows.len();
         taken.dropped += records.len() - rows.len();
         rows.into_iter().try_for_each(&mut push)?;
         progress(first + records.len());
-        records.clear();
         Ok(())
     };
-    let (mut block, mut text) = (Vec::new(), 0);
-    let skipped = corpus.each(&mut |record| {
-        text += record.prompt.len() + record.response.len();
-        block.push(record);
-        if block.len() < BLOCK && text < BLOCK_TEXT {
-            return Ok(());
-        }
-        text = 0;
-        made(&mut block)
+    let mut block = Block::default();
+    let skipped = corpus.each(&mut |record, place| {
+        block.text += record.prompt.len() + record.response.len();
+        block.records.push(record);
+        block.places.push(place);
+        let full = block.records.len() == BLOCK || block.text >= BLOCK_TEXT;
+        if full { made(&mut block) } else { Ok(()) }
     })?;
-    if !block.is_empty() {
+    if !block.records.is_empty() {
         made(&mut block)?;
     }
     taken.skipped = skipped.count;
     taken.complaints = skipped.first.iter().map(ToString::to_string).collect();
     Ok(taken)
+}
+
+/// Records that become tokens together, where they stand, and the bytes of their text.
+#[derive(Default)]
+struct Block {
+    records: Vec<Record>,
+    places: Vec<Place>,
+    text: usize,
+}
+
+/// What is wrong with a record, by its place in the corpus instead of among what was read. `first` is the index
+/// of the first of the places.
+fn placed(error: Error, first: usize, places: &[Place]) -> Error {
+    let place = |index: usize| index.checked_sub(first).and_then(|at| places.get(at)).cloned();
+    match error {
+        Error::Tokenise { place: Place::Index(index), field, source } => {
+            Error::Tokenise { place: place(index).unwrap_or(Place::Index(index)), field, source }
+        }
+        Error::TooLong { index, limit, got } => match place(index) {
+            Some(Place::Line { path, line }) => Error::Record {
+                path: path.to_path_buf(),
+                line,
+                expected: format!("at most {limit} tokens"),
+                got: got.to_string(),
+            },
+            Some(Place::Index(index)) => Error::TooLong { index, limit, got },
+            None => Error::TooLong { index, limit, got },
+        },
+        other => other,
+    }
 }
 
 /// Goes on with the hash of texts, each with its length, so that one does not run into the next.

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::data::array;
+use crate::data::value::{at, written};
 use crate::error::Error;
 
 /// What was expected of a record, and what it was.
@@ -17,23 +18,37 @@ pub(super) type Object = Map<String, Value>;
 
 pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
+/// Whether a line holds nothing.
+pub(super) type Blank = fn(&str) -> bool;
+
+/// Whether a line of text or JSON holds nothing.
+pub(super) fn white(line: &str) -> bool {
+    line.trim().is_empty()
+}
+
+/// Whether a line of columns holds nothing: white space is text there, and a tab parts two empty columns.
+pub(super) fn empty(line: &str) -> bool {
+    line.is_empty()
+}
+
 /// Calls `take` on each line that is not blank, without its end. Numbers start from 1.
 pub(super) fn each_line(
     path: &Path,
+    blank: Blank,
     take: impl FnMut(usize, Result<&str, Complaint>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    lines(path, open(path)?, take)
+    lines(path, open(path)?, blank, take)
 }
 
 /// Calls `take` on each block of lines between blank ones, with the number of its first line, or of its
-/// broken one.
+/// first broken one.
 pub(super) fn each_paragraph(
     path: &Path,
     mut take: impl FnMut(usize, Result<String, Complaint>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut block: Option<(usize, Result<String, Complaint>)> = None;
     let mut last = 0;
-    lines(path, open(path)?, |number, line| {
+    lines(path, open(path)?, white, |number, line| {
         if number > last + 1
             && let Some((first, text)) = block.take()
         {
@@ -43,8 +58,8 @@ pub(super) fn each_paragraph(
         match (&mut block, line) {
             (None, line) => block = Some((number, line.map(str::to_owned))),
             (Some((_, Ok(text))), Ok(line)) => text.extend(["\n", line]),
+            (Some((_, Err(_))), _) => {}
             (Some(block), Err(complaint)) => *block = (number, Err(complaint)),
-            (Some((_, Err(_))), Ok(_)) => {}
         }
         Ok(())
     })?;
@@ -69,9 +84,10 @@ pub(super) fn each_object(
     if start.trim_ascii_start().first() == Some(&b'[') {
         return array::each_element(path, reader, take);
     }
-    lines(path, reader, |number, line| {
+    lines(path, reader, white, |number, line| {
         let object = line.and_then(|line| {
-            serde_json::from_str(line).map_err(|error| ("a JSON object".to_owned(), error.to_string()))
+            let got = |error| format!("{} at column {}", fault(&error), error.column());
+            serde_json::from_str(line).map_err(|error| ("a JSON object".to_owned(), got(error)))
         });
         take(number, object)
     })
@@ -93,12 +109,13 @@ fn parquet_rows<T>(path: &Path, _: BufReader<File>, _: T) -> Result<(), Error> {
 }
 
 /// How many lines that are not blank a file has, if it can be read.
-pub(super) fn line_count(path: &Path) -> Option<usize> {
+pub(super) fn line_count(path: &Path, blank: Blank) -> Option<usize> {
     let mut count = 0;
     let mut line = Vec::new();
     let mut reader = open(path).ok()?;
     while reader.read_until(b'\n', &mut line).ok()? > 0 {
-        count += usize::from(!line.trim_ascii().is_empty());
+        let text = std::str::from_utf8(&line).map(|line| line.trim_end_matches(['\r', '\n']));
+        count += usize::from(!text.is_ok_and(blank));
         line.clear();
     }
     Some(count)
@@ -113,7 +130,7 @@ pub(super) fn object_count(path: &Path) -> Option<usize> {
     }
     let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
     let array = start.trim_ascii_start().first() == Some(&b'[');
-    if array { None } else { line_count(path) }
+    if array { None } else { line_count(path, white) }
 }
 
 #[cfg(feature = "parquet")]
@@ -126,12 +143,21 @@ fn parquet_count(_: File) -> Option<usize> {
     None
 }
 
-/// The one JSON object that a file holds.
-pub(super) fn whole_object(path: &Path) -> Result<Object, Error> {
+/// The one JSON object that a file holds, and its bytes.
+pub(super) fn whole_object(path: &Path) -> Result<(Object, Vec<u8>), Error> {
     let bytes = rest(path, open(path)?)?;
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-    serde_json::from_slice(bytes)
-        .map_err(|error| record(path, error.line().max(1), ("a JSON object".to_owned(), error.to_string())))
+    let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    let object = serde_json::from_slice(json).map_err(|error| {
+        record(path, error.line().max(1), ("a JSON object".to_owned(), error.to_string()))
+    })?;
+    Ok((object, bytes))
+}
+
+/// What is wrong with some JSON, without the place, which is the caller's to tell.
+pub(super) fn fault(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
 }
 
 /// [`Error::Record`].
@@ -139,12 +165,11 @@ pub(super) fn record(path: &Path, line: usize, (expected, got): Complaint) -> Er
     Error::Record { path: path.to_owned(), line, expected, got }
 }
 
-/// The text in a field.
+/// The text, number or boolean in a field, as text. Dots in its name lead into what is nested.
 pub(super) fn text(object: &Object, field: &str) -> Result<String, Complaint> {
-    match object.get(field) {
-        Some(Value::String(text)) => Ok(text.clone()),
-        other => Err((format!("text in the field `{field}`"), named(other))),
-    }
+    let value = at(object, field);
+    let complaint = || (format!("text in the field `{field}`"), named(value));
+    Ok(value.and_then(written).ok_or_else(complaint)?.into_owned())
 }
 
 /// What a value is, for a complaint.
@@ -161,8 +186,21 @@ pub(super) fn named(value: Option<&Value>) -> String {
     name.to_owned()
 }
 
+/// How packed files begin, none of which is text, and what unpacks them.
+const PACKED: [(&[u8], &str); 4] = [
+    (b"\x1f\x8b", "a gzip file; unpack it first, as `gzip -d` does"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard file; unpack it first, as `zstd -d` does"),
+    (b"\xfd7zXZ\x00", "an xz file; unpack it first, as `xz -d` does"),
+    (b"PK\x03\x04", "a zip file; unpack it first, as `unzip` does"),
+];
+
 fn open(path: &Path) -> Result<BufReader<File>, Error> {
-    Ok(BufReader::new(File::open(path).map_err(Error::io("open", path))?))
+    let mut reader = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
+    let start = reader.fill_buf().map_err(Error::io("read", path))?;
+    match PACKED.iter().find(|(magic, _)| start.starts_with(magic)) {
+        Some((_, got)) => Err(record(path, 1, ("text, JSON or Parquet".to_owned(), (*got).to_owned()))),
+        None => Ok(reader),
+    }
 }
 
 fn rest(path: &Path, mut reader: impl Read) -> Result<Vec<u8>, Error> {
@@ -174,6 +212,7 @@ fn rest(path: &Path, mut reader: impl Read) -> Result<Vec<u8>, Error> {
 fn lines(
     path: &Path,
     reader: impl BufRead,
+    blank: Blank,
     mut take: impl FnMut(usize, Result<&str, Complaint>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     for (number, bytes) in reader.split(b'\n').enumerate() {
@@ -183,7 +222,7 @@ fn lines(
         let line = std::str::from_utf8(bytes)
             .map(|line| line.trim_end_matches('\r'))
             .map_err(|error| ("UTF-8".to_owned(), error.to_string()));
-        if !line.as_ref().is_ok_and(|line| line.trim().is_empty()) {
+        if !line.as_ref().is_ok_and(|line| blank(line)) {
             take(number + 1, line)?;
         }
     }

@@ -1,8 +1,11 @@
 //! Instruction data: Alpaca, conversations, Natural Instructions.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::data::file::{Complaint, Object, named, text};
+use crate::data::value::written;
 use crate::data::{Record, Template};
 
 /// Which turns of a conversation are responses, and how the turns before one are written.
@@ -134,11 +137,12 @@ fn turns(chat: &Chat, object: &Object) -> Result<Vec<Record>, Complaint> {
     Ok(records)
 }
 
-/// The records of a task. A complaint about the task itself spoils them all.
-pub(super) fn task(
-    how: &NaturalInstructions,
-    object: &Object,
-) -> Result<Vec<Result<Record, Complaint>>, Complaint> {
+/// A record of the instance at this place.
+type OfInstance = (usize, Result<Record, Complaint>);
+
+/// The records of a task, each with the place of its instance in the list, from 0. A complaint about the task itself
+/// spoils them all.
+pub(super) fn task(how: &NaturalInstructions, object: &Object) -> Result<Vec<OfInstance>, Complaint> {
     let definition = match object.get("Definition") {
         Some(Value::Array(texts)) => texts.first().and_then(Value::as_str),
         Some(Value::String(text)) => Some(text.as_str()),
@@ -162,9 +166,9 @@ pub(super) fn task(
     let mut records = Vec::new();
     for (place, instance) in list(object, "Instances")?.iter().enumerate() {
         match instance_records(how.outputs, &head, instance) {
-            Ok(some) => records.extend(some.into_iter().map(Ok)),
+            Ok(some) => records.extend(some.into_iter().map(|record| (place, Ok(record)))),
             Err((expected, got)) => {
-                records.push(Err((format!("{expected} of instance {}", place + 1), got)));
+                records.push((place, Err((format!("{expected} of instance {}", place + 1), got))));
             }
         }
     }
@@ -181,10 +185,10 @@ fn instance_records(outputs: Outputs, head: &str, instance: &Value) -> Result<Ve
     let instance = as_object(instance)?;
     let input = ended(&text(instance, "input")?);
     let prompt = format!("{head}Now complete the following example -\nInput: {input}\nOutput: ");
-    let answers: Option<Vec<&str>> = match instance.get("output") {
-        Some(Value::Array(answers)) => answers.iter().map(Value::as_str).collect(),
-        Some(Value::String(answer)) => Some(vec![answer]),
-        _ => None,
+    let answers: Option<Vec<_>> = match instance.get("output") {
+        Some(Value::Array(answers)) => answers.iter().map(written).collect(),
+        Some(answer) => written(answer).map(|answer| vec![answer]),
+        None => None,
     };
     let answers = answers.filter(|answers| !answers.is_empty()).ok_or_else(|| {
         ("text, or a list of text, in the field `output`".to_owned(), named(instance.get("output")))
@@ -193,7 +197,7 @@ fn instance_records(outputs: Outputs, head: &str, instance: &Value) -> Result<Ve
         Outputs::First => &answers[..1],
         Outputs::Every => &answers[..],
     };
-    let record = |answer: &&str| Record { prompt: prompt.clone(), response: (*answer).to_owned() };
+    let record = |answer: &Cow<'_, str>| Record { prompt: prompt.clone(), response: answer.to_string() };
     Ok(wanted.iter().map(record).collect())
 }
 

@@ -12,6 +12,7 @@ mod mixture;
 mod packed;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod place;
 mod positional;
 mod prompt;
 mod read;
@@ -22,6 +23,7 @@ mod store_writer;
 mod template;
 mod token_mixture;
 mod tokenise;
+mod value;
 
 pub use batches::{BatchSize, BatchSource, Batches};
 pub use cache::{Cached, Found, Recipe, cached};
@@ -30,6 +32,7 @@ pub use examples::{Cut, Example, Limit, sequences};
 pub use instruct::{Chat, NaturalInstructions, Outputs, Turns};
 pub use mixture::{FLAN_2022, Mixture, Origin, Pass, Source};
 pub use packed::{Packed, Packing};
+pub use place::Place;
 pub use prompt::{Form, FormText, Prompt, Shots, forms};
 pub use read::{
     Documents, Format, Loaded, OnBroken, Skipped, each_record, read, read_cases, read_columns, read_objects,
@@ -41,3 +44,4 @@ pub use store_writer::StoreWriter;
 pub use template::{Case, Template};
 pub use token_mixture::TokenMixture;
 pub use tokenise::{tokenise, tokenise_on};
+pub use value::lists;

@@ -3,18 +3,23 @@
 use std::fmt;
 use std::path::Path;
 
-use serde_json::Value;
-
-use crate::data::file::{self, Complaint, Object, each_line, each_object, each_paragraph};
+use crate::data::array::lines_of;
+use crate::data::file::{self, Complaint, Object, each_line, each_object, each_paragraph, empty, white};
 use crate::data::instruct::{alpaca, conversation, task};
 use crate::data::records::tsv;
+use crate::data::value::{at, written};
 use crate::data::{Case, Chat, Fields, NaturalInstructions, Record, Template};
 use crate::error::Error;
 
 /// How a file holds its records.
 ///
 /// The JSON formats are a JSON object a line, one array of objects, or, with the feature `parquet`, the rows
-/// of a Parquet file, whose columns are the fields and whose row numbers stand for lines.
+/// of a Parquet file, whose columns are the fields and whose row numbers stand for lines. Numbers and booleans count
+/// as text, an integer without a decimal point, and dots in a field's name lead into what is nested:
+/// `translation.de` is the field `de` of the object `translation`, `choices.0` the first of the list `choices`.
+///
+/// Blank lines, of white space alone, are passed over; in files of columns only an empty line is blank, because a
+/// tab parts two empty columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
@@ -99,7 +104,7 @@ impl Skipped {
     }
 
     /// Joins what was left out of one more file.
-    pub(super) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         self.count += other.count;
         self.first.extend(other.first);
         self.first.truncate(Self::KEPT);
@@ -127,14 +132,15 @@ impl fmt::Display for Skipped {
 pub(super) struct Sieve<'a, T> {
     path: &'a Path,
     on_broken: OnBroken,
-    take: &'a mut dyn FnMut(T) -> Result<(), Error>,
+    /// Takes a record and its line.
+    take: &'a mut dyn FnMut(usize, T) -> Result<(), Error>,
     skipped: Skipped,
 }
 
 impl<T> Sieve<'_, T> {
     pub(super) fn pass(&mut self, line: usize, record: Result<T, Complaint>) -> Result<(), Error> {
         let error = match record {
-            Ok(record) => return (self.take)(record),
+            Ok(record) => return (self.take)(line, record),
             Err(complaint) => file::record(self.path, line, complaint),
         };
         if self.on_broken == OnBroken::Stop {
@@ -149,7 +155,7 @@ impl<T> Sieve<'_, T> {
 fn sifted<T>(
     path: &Path,
     on_broken: OnBroken,
-    mut take: impl FnMut(T) -> Result<(), Error>,
+    mut take: impl FnMut(usize, T) -> Result<(), Error>,
     read: impl FnOnce(&mut Sieve<'_, T>) -> Result<(), Error>,
 ) -> Result<Skipped, Error> {
     let mut sieve = Sieve { path, on_broken, take: &mut take, skipped: Skipped::default() };
@@ -164,7 +170,7 @@ fn loaded<T>(
     read: impl FnOnce(&mut Sieve<'_, T>) -> Result<(), Error>,
 ) -> Result<Loaded<T>, Error> {
     let mut records = Vec::new();
-    let take = |record| {
+    let take = |_, record| {
         records.push(record);
         Ok(())
     };
@@ -175,10 +181,12 @@ fn loaded<T>(
 /// Reads the records of a file. Blank lines are passed over.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Record`], naming file and line, for a broken record, unless it is skipped, and
-/// always for a JSON array of broken syntax or a broken Parquet file, because nothing tells where the next
-/// record begins, for Parquet in another codec than Snappy, gzip or, with the feature `zstd`, Zstandard, and for a task without its definition or
-/// instances.
+/// [`Error::Io`]; [`Error::Record`], naming file and line, for a broken record, unless it is skipped, and always
+/// - for a JSON array whose brackets, commas or quotes are broken, or a broken Parquet file, because nothing tells
+///   where the next record begins;
+/// - for Parquet in another codec than Snappy, gzip or, with the feature `zstd`, Zstandard;
+/// - for a task without its definition or instances;
+/// - for a packed file, which has to be unpacked first.
 ///
 /// # Example
 /// ```
@@ -204,9 +212,19 @@ pub fn each_record(
     path: impl AsRef<Path>,
     format: &Format,
     on_broken: OnBroken,
-    take: impl FnMut(Record) -> Result<(), Error>,
+    mut take: impl FnMut(Record) -> Result<(), Error>,
 ) -> Result<Skipped, Error> {
-    sifted(path.as_ref(), on_broken, take, |sieve| records(format, sieve))
+    each_placed(path.as_ref(), format, on_broken, |_, record| take(record))
+}
+
+/// As [`each_record`], with the line where each record begins.
+pub(super) fn each_placed(
+    path: &Path,
+    format: &Format,
+    on_broken: OnBroken,
+    take: impl FnMut(usize, Record) -> Result<(), Error>,
+) -> Result<Skipped, Error> {
+    sifted(path, on_broken, take, |sieve| records(format, sieve))
 }
 
 /// How many records a file has, if its lines or rows tell; broken ones count.
@@ -215,7 +233,8 @@ pub(super) fn estimate(path: &Path, format: &Format) -> Option<usize> {
         Format::Json(_) | Format::Filled { .. } | Format::Alpaca | Format::Chat(_) => {
             file::object_count(path)
         }
-        Format::Tsv | Format::Columns { .. } | Format::Text(Documents::Lines) => file::line_count(path),
+        Format::Tsv | Format::Columns { .. } => file::line_count(path, empty),
+        Format::Text(Documents::Lines) => file::line_count(path, white),
         Format::Text(Documents::Paragraphs) | Format::NaturalInstructions(_) => None,
     }
 }
@@ -225,14 +244,14 @@ fn records(format: &Format, sieve: &mut Sieve<'_, Record>) -> Result<(), Error> 
     match format {
         Format::Json(fields) => objects(sieve, |object| vec![fields.record(object)]),
         Format::Filled { prompt, response } => objects(sieve, |object| {
-            let lookup = |field: &str| object.get(field).and_then(Value::as_str);
-            let got = |field: &str| file::named(object.get(field));
+            let lookup = |field: &str| at(object, field).and_then(written);
+            let got = |field: &str| file::named(at(object, field));
             vec![filled([prompt, response], lookup, got)]
         }),
         Format::Alpaca => objects(sieve, |object| vec![alpaca(object)]),
         Format::Chat(chat) => objects(sieve, |object| conversation(chat, object)),
-        Format::Tsv => each_line(path, |line, text| sieve.pass(line, text.and_then(tsv))),
-        Format::Columns { names, prompt, response } => each_line(path, |line, text| {
+        Format::Tsv => each_line(path, empty, |line, text| sieve.pass(line, text.and_then(tsv))),
+        Format::Columns { names, prompt, response } => each_line(path, empty, |line, text| {
             let record = text.and_then(tsv).and_then(|Record { prompt: first, response: second }| {
                 let columns = [(&names[0], first.as_str()), (&names[1], second.as_str())];
                 let lookup =
@@ -244,20 +263,23 @@ fn records(format: &Format, sieve: &mut Sieve<'_, Record>) -> Result<(), Error> 
             sieve.pass(line, record)
         }),
         Format::Text(Documents::Lines) => {
-            each_line(path, |line, text| sieve.pass(line, text.map(str::to_owned).map(document)))
+            each_line(path, white, |line, text| sieve.pass(line, text.map(str::to_owned).map(document)))
         }
         Format::Text(Documents::Paragraphs) => {
             each_paragraph(path, |line, text| sieve.pass(line, text.map(document)))
         }
         Format::NaturalInstructions(how) => {
-            let object = file::whole_object(path)?;
+            let (object, json) = file::whole_object(path)?;
             let records = task(how, &object).map_err(|complaint| file::record(path, 1, complaint))?;
-            records.into_iter().try_for_each(|record| sieve.pass(1, record))
+            let lines = lines_of(&json, "Instances");
+            let line = |instance: usize| lines.get(instance).copied().unwrap_or(1);
+            records.into_iter().try_for_each(|(instance, record)| sieve.pass(line(instance), record))
         }
     }
 }
 
-/// Reads the named fields of text of JSON objects: one a line, in one array, or rows of Parquet.
+/// Reads the named fields of JSON objects: one a line, in one array, or rows of Parquet. A case has each under the
+/// name that it was asked for by, dots and all.
 ///
 /// # Errors
 /// As [`read`].
@@ -274,7 +296,7 @@ pub fn read_cases(
     })
 }
 
-/// Reads columns with one tab between them, without a header, as fields of these names; blank lines are
+/// Reads columns with one tab between them, without a header, as fields of these names; empty lines are
 /// passed over.
 ///
 /// # Errors
@@ -292,7 +314,9 @@ pub fn read_columns(
         }
         Ok(columns.iter().zip(texts).map(|(&name, text)| (name.to_owned(), text.to_owned())).collect())
     };
-    loaded(path, on_broken, |sieve| each_line(path, |line, text| sieve.pass(line, text.and_then(case))))
+    loaded(path, on_broken, |sieve| {
+        each_line(path, empty, |line, text| sieve.pass(line, text.and_then(case)))
+    })
 }
 
 /// Reads JSON objects, one a line or in one array, each as the caller parses it. A complaint is what was
@@ -333,9 +357,9 @@ fn objects<T>(
 }
 
 /// Two templates filled with the texts that `lookup` finds; `got` says what there is instead of a field.
-fn filled<'a>(
+fn filled<T: AsRef<str>>(
     [prompt, response]: [&Template; 2],
-    lookup: impl Fn(&str) -> Option<&'a str>,
+    lookup: impl Fn(&str) -> Option<T>,
     got: impl Fn(&str) -> String,
 ) -> Result<Record, Complaint> {
     let fill = |template: &Template| {

@@ -15,7 +15,7 @@ pub struct Record {
     pub response: String,
 }
 
-/// The names of a record's two parts in a JSON object.
+/// The names of a record's two parts in a JSON object. Dots lead into what is nested, as in `translation.de`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields {
     /// Name of the prompt.
@@ -57,7 +57,7 @@ pub fn read_jsonl(path: impl AsRef<Path>, fields: &Fields) -> Result<Vec<Record>
     Ok(read(path, &Format::Json(fields.clone()), OnBroken::Stop)?.records)
 }
 
-/// Reads two columns with one tab between them, prompt and response, without a header; blank lines are
+/// Reads two columns with one tab between them, prompt and response, without a header; empty lines are
 /// passed over. [`read`] also skips broken lines, if asked to.
 ///
 /// # Errors

@@ -8,7 +8,8 @@ use crate::error::Error;
 
 /// Text with places for named fields, as in `German: {source}`.
 ///
-/// A field's name is of letters, digits, `_` and `-`. `{{` stands for `{` and `}}` for `}`.
+/// A field's name is of letters, digits, `_` and `-`; dots lead into what is nested, as in `{translation.de}` and
+/// `{choices.0}`. `{{` stands for `{` and `}}` for `}`.
 ///
 /// # Example
 /// ```
@@ -91,13 +92,13 @@ impl Template {
     }
 
     /// The text with each field in its place, or the name of the first that there is not.
-    pub(super) fn render<'a>(&self, field: impl Fn(&str) -> Option<&'a str>) -> Result<String, &str> {
+    pub(super) fn render<T: AsRef<str>>(&self, field: impl Fn(&str) -> Option<T>) -> Result<String, &str> {
         let mut text = String::new();
         for part in &self.0 {
-            text.push_str(match part {
-                Part::Text(text) => text,
-                Part::Field(name) => field(name).ok_or(name.as_str())?,
-            });
+            match part {
+                Part::Text(plain) => text.push_str(plain),
+                Part::Field(name) => text.push_str(field(name).ok_or(name.as_str())?.as_ref()),
+            }
         }
         Ok(text)
     }
@@ -161,9 +162,11 @@ fn field(chars: &mut impl Iterator<Item = (usize, char)>) -> Result<String, Faul
     let mut name = String::new();
     loop {
         match chars.next() {
-            Some((_, '}')) if !name.is_empty() => return Ok(name),
+            Some((_, '}')) if !name.is_empty() && !name.ends_with('.') => return Ok(name),
             Some((_, char)) if char.is_alphanumeric() || char == '_' || char == '-' => name.push(char),
+            Some((_, '.')) if !name.is_empty() && !name.ends_with('.') => name.push('.'),
             other if name.is_empty() => return Err(("the name of a field, or `{{` for a brace", other)),
+            other if name.ends_with('.') => return Err(("a name or a place in a list after the dot", other)),
             other => return Err(("`}`", other)),
         }
     }

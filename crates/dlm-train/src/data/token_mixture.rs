@@ -9,6 +9,8 @@ use crate::hash::{START, fnv};
 
 /// Samples that are sorted by length together: enough for batches of like lengths, and a moment's work.
 const WINDOW: u64 = 1 << 13;
+/// Changes when the same samples come in another order: a checkpoint of the old one is refused.
+const ORDER: u64 = 1;
 
 /// The samples of a [`Mixture`] in batches of at most so many tokens, padding counted, made by
 /// [`Mixture::by_tokens`].
@@ -89,7 +91,7 @@ impl<R: Rows> TokenMixture<R> {
         let len = |(_, origin): &(u64, Origin)| self.mixture.rows(origin.source).row_len(origin.row);
         samples.sort_by_key(len);
         let rng = CounterRng::new(self.mixture.seed()).at_step(window);
-        shuffled(cut(samples, len, self.budget), rng.row(Purpose::Mixture, 0))
+        shuffled(cut(samples, len, self.budget), rng.row(Purpose::Windows, 0))
     }
 }
 
@@ -104,7 +106,7 @@ impl<R: Rows> BatchSource for TokenMixture<R> {
     }
 
     fn fingerprint(&self) -> u64 {
-        let header = [self.mixture.fingerprint(), self.budget as u64, WINDOW];
+        let header = [self.mixture.fingerprint(), self.budget as u64, WINDOW, ORDER];
         fnv(START, header.into_iter().flat_map(u64::to_le_bytes))
     }
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use dlm_core::TokenId;
 
-use crate::data::{Example, Record};
+use crate::data::{Example, Place, Record};
 use crate::error::{Error, Foreign};
 
 /// Records that a thread takes at a time: enough that threads seldom meet, few enough that none waits
@@ -89,7 +89,8 @@ fn stretch<E: Into<Foreign>>(
     tokeniser: &impl Fn(&str) -> Result<Vec<TokenId>, E>,
 ) -> Result<Vec<Example>, Error> {
     let tokens = |index, field, text: &str| {
-        tokeniser(text).map_err(|error| Error::Tokenise { index, field, source: error.into() })
+        let place = Place::Index(index);
+        tokeniser(text).map_err(|error| Error::Tokenise { place, field, source: error.into() })
     };
     let example = |(record, index): (&Record, usize)| {
         Ok(Example {
@@ -141,9 +142,8 @@ mod tests {
         }
         for _ in 0..20 {
             let error = tokenise_on(4, &records, numbers).expect_err("x is no number");
-            assert!(
-                matches!(error, Error::Tokenise { index, field: "response", .. } if index == 2 * PIECE + 3)
-            );
+            assert!(matches!(error, Error::Tokenise { place: Place::Index(index), field: "response", .. }
+                    if index == 2 * PIECE + 3));
         }
     }
 }

@@ -163,7 +163,7 @@ impl Shots<'_> {
             let cases: Vec<(usize, &Case)> = shots.iter().map(|&shot| (shot, &self.pool[shot])).collect();
             let text = form.prompt(&cases, index, query)?;
             let got = length(&text).map_err(|error| Error::Tokenise {
-                index,
+                place: crate::data::Place::Index(index),
                 field: "prompt",
                 source: error.into(),
             })?;

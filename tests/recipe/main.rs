@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod data;
+mod fits;
+mod goes_on;
 mod runs;
 mod text;
 

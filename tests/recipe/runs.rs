@@ -226,4 +226,8 @@ fn a_run_ends_when_its_metric_gets_no_better_and_leaves_the_best() {
     assert_eq!((step, value.to_bits()), (2, log[0].validation["metric"].to_bits()));
     let card = fs::read_to_string(recipe.out.join("README.md")).unwrap();
     assert!(card.contains("| training | 6 of 8 steps") && card.contains("after step 2"), "{card}");
+    // The scores of the network that is left, not of the last.
+    assert!(done.step == 2 && card.contains("| weights | of step 2, which validated best |"), "{card}");
+    let loss = format!("| validation loss | {:.4} on 4 records, after step 2 |", log[0].validation["loss"]);
+    assert!(card.contains(&loss), "{loss}\n{card}");
 }

@@ -59,7 +59,7 @@ fn measure(recipe: &Recipe, done: &Done, name: &str, questions: &[Question]) -> 
     let lengths = questions.iter().map(|question| Ok(vec![encode(&question.targets)?.len()]));
     let lengths = lengths.collect::<Result<Vec<_>, dlm::recipe::Error>>()?;
     let answerer = recipe.answerer(&done.text);
-    let answers = answerer.answer(&done.encoder, &prompts, &lengths)?;
+    let answers = answerer.answer(&done.model, &prompts, &lengths)?;
     let references: Vec<String> = questions.iter().map(|question| question.targets.clone()).collect();
     let score = "accuracy".parse::<Metric>()?.of_answers(&answers, &references).unwrap_or_default();
     println!("{name:<36} {score:.2}   {} -> {}", first.inputs, answers[0]);

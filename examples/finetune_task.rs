@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clap::Parser;
-use dlm::core::TokenId;
+use dlm::core::{Denoiser, TokenId};
 use dlm::length::predict_lengths;
 use dlm::recipe::{Done, FileSection, MetricChoice, Recipe};
 use dlm::train::data::Record;
@@ -69,7 +69,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     let head = lengths.head.as_ref().ok_or("no head was trained")?;
     if let Some(test) = &test {
         let vocabulary = done.text.vocabulary();
-        let predicted = predict_lengths(&done.encoder, head, &test.prompts, vocabulary, options.beam)?;
+        let encoder = done.encoder().ok_or("lengths are predicted from an encoder")?;
+        let predicted = predict_lengths(encoder, head, &test.prompts, vocabulary, options.beam)?;
         scores.push(test.measure(&recipe, &done, &predicted, "predicted")?);
     }
     if let [oracle, predicted] = scores[..] {
@@ -128,7 +129,7 @@ struct Test {
 impl Test {
     fn new(records: Vec<Record>, done: &Done) -> Result<Self, Box<dyn Error>> {
         // Of a long prompt its end, of a long answer its beginning: with BOS and EOS they fit the network.
-        let half = done.encoder.config().max_len() / 2 - 1;
+        let half = done.model.max_len().unwrap_or(512) / 2 - 1;
         let (mut prompts, mut lengths) = (Vec::new(), Vec::new());
         for record in &records {
             let prompt = done.text.encode(&record.prompt)?;
@@ -147,7 +148,7 @@ impl Test {
         name: &str,
     ) -> Result<f64, Box<dyn Error>> {
         let answerer = recipe.answerer(&done.text);
-        let answers = answerer.answer(&done.encoder, &self.prompts, lengths)?;
+        let answers = answerer.answer(&done.model, &self.prompts, lengths)?;
         write(&recipe.out.join(format!("test.{name}.txt")), &answers)?;
         for (record, answer) in self.records.iter().zip(&answers).take(3) {
             println!("   {}\n     -> {answer}\n     == {}", record.prompt, record.response);

@@ -93,7 +93,7 @@ pub(super) fn save(recipe: &Recipe, done: &Done) -> Result<(), Error> {
             fs::remove_dir_all(folder).map_err(Error::io("remove", folder))?;
         }
     }
-    Checkpoint::write(&done.encoder, &new, text.path())?;
+    Checkpoint::write(&done.model, &new, text.path())?;
     if let Some(map) = text.map() {
         map.save(new.join(ID_MAP))?;
     }

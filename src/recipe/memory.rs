@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Recipe;
 use super::choices::Stage;
-use crate::models::EncoderConfig;
+use super::network::{Network, Shape};
 use crate::train::Precision;
 use crate::train::memory::show_bytes;
 
@@ -69,18 +69,18 @@ impl MemoryEstimate {
 }
 
 /// What the backward pass needs of one batch: numbers of the network, and numbers of the loss.
-fn floats(recipe: &Recipe, config: &EncoderConfig, positions: usize, len: usize) -> (usize, usize) {
+fn floats(recipe: &Recipe, config: &Network, positions: usize, len: usize) -> (usize, usize) {
     let stage = recipe.stage;
     let doubled = stage.diffuses() && recipe.diffusion.coupled;
     let positions = positions * if doubled { 2 } else { 1 };
-    let (width, inner) = (config.hidden_size, config.intermediate_size);
-    let layer = OF_WIDTH * width + OF_INNER * inner + OF_SCORES * config.num_attention_heads * len;
-    let layers = match stage {
+    let Shape { width, inner, layers, heads, .. } = config.shape();
+    let layer = OF_WIDTH * width + OF_INNER * inner + OF_SCORES * heads * len;
+    let states = match stage {
         // A frozen network keeps nothing, and its head of one layer is trained.
         Stage::Length => layer,
         // The inputs of all layers, and one layer's own.
-        _ if recipe.train.gradient_checkpointing => config.num_hidden_layers * width + layer,
-        _ => config.num_hidden_layers * layer,
+        _ if recipe.train.gradient_checkpointing => layers * width + layer,
+        _ => layers * layer,
     };
     let noisy = match stage {
         Stage::Length => 0,
@@ -92,22 +92,21 @@ fn floats(recipe: &Recipe, config: &EncoderConfig, positions: usize, len: usize)
         chunk if chunk > 0 && stage.diffuses() => noisy.min(chunk),
         _ => noisy,
     };
-    (positions * (layers + 4 * width) + noisy * 4 * width, at_a_time * OF_LOGITS * config.vocab_size)
+    (positions * (states + 4 * width) + noisy * 4 * width, at_a_time * OF_LOGITS * config.words())
 }
 
 /// Numbers of the matrices that Muon takes, of which it keeps one moment where `AdamW` keeps two.
-fn matrices(recipe: &Recipe, config: &EncoderConfig) -> usize {
-    let (width, inner) = (config.hidden_size, config.intermediate_size);
-    let layer = 4 * width * width + 2 * width * inner;
+fn matrices(recipe: &Recipe, config: &Network) -> usize {
+    let Shape { width, inner, matrices, .. } = config.shape();
     match recipe.stage {
-        Stage::Length => layer + inner * (width + recipe.length.classes),
-        _ => config.num_hidden_layers * layer + width * width,
+        Stage::Length => 4 * width * width + 3 * width * inner + inner * recipe.length.classes,
+        _ => matrices,
     }
 }
 
 /// The network whose memory is estimated.
 pub(super) struct Sizes<'a> {
-    pub(super) config: &'a EncoderConfig,
+    pub(super) config: &'a Network,
     /// Parameters that are trained.
     pub(super) trained: usize,
     /// Parameters that are not.

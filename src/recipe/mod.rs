@@ -27,6 +27,7 @@ mod fits;
 mod folder;
 mod material;
 mod memory;
+mod network;
 mod objective;
 mod plan;
 mod plots;

@@ -9,6 +9,7 @@ use burn::tensor::Device;
 use super::choices::Stage;
 use super::material::{Data, Material};
 use super::memory::Sizes;
+use super::network::Network;
 use super::run::with_causes;
 use super::{Error, MemoryEstimate, Recipe};
 use crate::models::{EncoderConfig, LengthHeadConfig};
@@ -113,7 +114,7 @@ impl Recipe {
             accumulation,
             epochs: batches / filling.per_epoch,
             positions: (batches * filling.positions).round() as u64,
-            words: material.config.vocab_size,
+            words: material.config.words(),
             parameters: trained,
             memory,
             goes_on_from,
@@ -122,12 +123,13 @@ impl Recipe {
     }
 
     /// How many parameters are trained, and how many are not.
-    fn parameters(&self, config: &EncoderConfig) -> Result<(usize, usize), Error> {
-        let encoder = config.param_counts().total();
+    fn parameters(&self, config: &Network) -> Result<(usize, usize), Error> {
+        let network = config.parameters();
         if self.stage != Stage::Length {
-            return Ok((encoder, 0));
+            return Ok((network, 0));
         }
-        Ok((self.length_head(config).init(&Device::default())?.num_params(), encoder))
+        let head = self.length_head(self.backbone(config)?);
+        Ok((head.init(&Device::default())?.num_params(), network))
     }
 
     /// The head of the stage `length`.

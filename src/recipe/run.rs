@@ -9,9 +9,10 @@ use burn::tensor::Device;
 use super::answer::{Answerer, LengthTable};
 use super::choices::{LengthChoice, MetricChoice, Stage, TakeChoice};
 use super::material::Material;
+use super::network::with_dropout;
 use super::{Error, Plan, Recipe, Text, folder};
 use crate::length::{length_trainer, predict_lengths};
-use crate::models::{Encoder, LengthHead};
+use crate::models::{AutoDenoiser, Encoder, LengthHead};
 use crate::train::data::Rows;
 use crate::train::{
     Batches, Better, Foreign, Hooks, Objective, Sample, Summary, Trainer, average, init_seeded,
@@ -29,11 +30,21 @@ pub struct Done {
     /// What is wrong with each checkpoint that was newer than the one that the run went on from.
     pub broken: Vec<String>,
     /// The network; of the stage `length` as it was.
-    pub encoder: Encoder,
+    pub model: AutoDenoiser,
     /// What the stage `length` trained.
     pub head: Option<LengthHead>,
     /// The network's tokenizer.
     pub text: Text,
+}
+
+impl Done {
+    /// The network, if it is an encoder: what length heads read.
+    pub fn encoder(&self) -> Option<&Encoder> {
+        match &self.model {
+            AutoDenoiser::Encoder(encoder) => Some(encoder),
+            _ => None,
+        }
+    }
 }
 
 /// A recipe whose data are read: what it will do can be shown before it does it.
@@ -57,11 +68,11 @@ impl Prepared<'_> {
     pub fn run(self) -> Result<Done, Error> {
         let Self { recipe, material, plan, device } = self;
         folder::begin(recipe, &device, recipe.validation_content(&material.valid))?;
-        let (encoder, head, Ended { summary, step, broken, averaged }) = match recipe.stage {
+        let (model, head, Ended { summary, step, broken, averaged }) = match recipe.stage {
             Stage::Length => recipe.run_length(&material, &device)?,
-            _ => recipe.run_encoder(&material, &device)?,
+            _ => recipe.run_network(&material, &device)?,
         };
-        let done = Done { summary, step, averaged, broken, encoder, head, text: material.text };
+        let done = Done { summary, step, averaged, broken, model, head, text: material.text };
         folder::save(recipe, &done)?;
         folder::end(recipe, &plan, &done)?;
         Ok(done)
@@ -77,7 +88,7 @@ struct Ended {
 }
 
 /// A network, a length head if one was trained, and how it went.
-type Trained = (Encoder, Option<LengthHead>, Ended);
+type Trained = (AutoDenoiser, Option<LengthHead>, Ended);
 
 impl Recipe {
     /// Trains, and leaves a folder of which [the module](super) tells. What an interrupted run did up to its
@@ -106,25 +117,26 @@ impl Recipe {
     }
 
     /// The network at the start: weights that a folder lacks depend on the seed alone.
-    fn start(&self, material: &Material, device: &Device) -> Result<Encoder, Error> {
+    fn start(&self, material: &Material, device: &Device) -> Result<AutoDenoiser, Error> {
         let training = device.clone().autodiff();
         let seed = self.train.seed;
         let Some(checkpoint) = self.checkpoint()? else {
             return Ok(init_seeded(material.config.init(&training)?, &training, seed));
         };
         let (model, _) = checkpoint.load(device)?;
-        let model: Encoder = init_seeded(model, device, seed);
+        self.check_view(&model)?;
+        let model: AutoDenoiser = init_seeded(model, device, seed);
         let model = match material.text.map() {
             Some(map) if self.model.trim => map.trim_model(model)?,
             _ => model,
         };
         Ok(match self.model.dropout {
-            Some(rate) => model.with_dropout(rate)?,
+            Some(rate) => with_dropout(model, rate)?,
             None => model,
         })
     }
 
-    fn run_encoder(&self, material: &Material, device: &Device) -> Result<Trained, Error> {
+    fn run_network(&self, material: &Material, device: &Device) -> Result<Trained, Error> {
         let model = self.start(material, device)?.train();
         let batches = self.known(material.batches(self)?, &material.config);
         let trainer =
@@ -134,9 +146,9 @@ impl Recipe {
         let mut hooks = self.hooks();
         if let Some(judge) = &judge {
             let every = self.validate.every;
-            hooks = hooks.validate(every, self.better(), |model: &Encoder, _| judge.scores(model));
+            hooks = hooks.validate(every, self.better(), |model: &AutoDenoiser, _| judge.scores(model));
             if self.validate.samples > 0 {
-                let write = |model: &Encoder, step| judge.samples(model, step);
+                let write = |model: &AutoDenoiser, step| judge.samples(model, step);
                 hooks = hooks.samples(self.out.join("samples.jsonl"), write);
             }
         }
@@ -145,7 +157,9 @@ impl Recipe {
     }
 
     fn run_length(&self, material: &Material, device: &Device) -> Result<Trained, Error> {
-        let encoder = self.start(material, device)?;
+        let AutoDenoiser::Encoder(encoder) = self.start(material, device)? else {
+            return Err(self.needs_encoder());
+        };
         let vocabulary = material.text.vocabulary();
         let (head, size) = (self.length_head(encoder.config()), self.batch_size());
         let trainer =
@@ -158,7 +172,7 @@ impl Recipe {
         }
         let (head, ended) = self.drive(&mut trainer, hooks)?;
         drop(trainer);
-        Ok((encoder.valid(), Some(head), ended))
+        Ok((AutoDenoiser::Encoder(encoder.valid()), Some(head), ended))
     }
 
     /// Tokens of prompts and answers, if a validation asks how long answers usually are.
@@ -258,7 +272,7 @@ pub(super) fn with_causes(error: &crate::train::Error) -> String {
 /// What logs call the score of the metric that the recipe names.
 pub(super) const METRIC: &str = "metric";
 
-/// What a validation of an encoder looks at.
+/// What a validation of a network looks at.
 struct Judge<'a> {
     recipe: &'a Recipe,
     material: &'a Material,
@@ -284,7 +298,7 @@ impl<'a> Judge<'a> {
         Ok(Some(Self { recipe, material, batches, objective, answerer, lengths }))
     }
 
-    fn scores(&self, model: &Encoder) -> Result<Vec<(&'static str, f64)>, Foreign> {
+    fn scores(&self, model: &AutoDenoiser) -> Result<Vec<(&'static str, f64)>, Foreign> {
         let seed = self.recipe.train.seed;
         let loss = validation_loss(model, &self.objective, self.batches.epoch(0), seed)?;
         let mut scores = vec![("loss", loss)];
@@ -300,13 +314,13 @@ impl<'a> Judge<'a> {
     }
 
     /// Answers to the first prompts.
-    fn answers(&self, model: &Encoder, most: usize) -> Result<Vec<String>, Error> {
+    fn answers(&self, model: &AutoDenoiser, most: usize) -> Result<Vec<String>, Error> {
         let examples = self.material.valid.examples.iter().take(most);
         let prompts: Vec<_> = examples.map(|example| example.prompt.as_slice()).collect();
         self.answerer.answer(model, &prompts, &self.lengths[..prompts.len()])
     }
 
-    fn samples(&self, model: &Encoder, step: u64) -> Result<Vec<Sample>, Foreign> {
+    fn samples(&self, model: &AutoDenoiser, step: u64) -> Result<Vec<Sample>, Foreign> {
         let answers = self.answers(model, self.recipe.validate.samples)?;
         let sample = |(text, record): (String, &crate::train::data::Record)| {
             let (prompt, expected) = (record.prompt.clone(), record.response.clone());

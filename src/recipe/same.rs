@@ -5,9 +5,9 @@
 
 use super::folder::{RECIPE, RunRecord};
 use super::material::{Data, Valid};
+use super::network::Network;
 use super::{Error, MetricChoice, Recipe, Stage};
 use crate::core::Batch;
-use crate::models::EncoderConfig;
 use crate::train::data::Rows;
 use crate::train::{self, BatchSource, fingerprint};
 
@@ -29,12 +29,12 @@ impl BatchSource for Known {
 
 impl Recipe {
     /// The batches of a network of these sizes.
-    pub(super) fn known(&self, batches: Data, config: &EncoderConfig) -> Known {
+    pub(super) fn known(&self, batches: Data, config: &Network) -> Known {
         Known { batches, objective: self.objective_content(config) }
     }
 
     /// A hash of all that decides the loss beside the data and the weights.
-    fn objective_content(&self, config: &EncoderConfig) -> u64 {
+    fn objective_content(&self, config: &Network) -> u64 {
         let resolved = self.resolved();
         let section = match self.stage {
             Stage::Mlm => toml::Value::try_from(resolved.mlm),

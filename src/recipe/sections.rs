@@ -14,7 +14,7 @@ use crate::train::{Guard, Muon, Precision};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSection {
-    /// Hugging Face folder of an encoder, or the `model/` of another run.
+    /// Hugging Face folder of an encoder, a Llama or one of its relatives, or a GPT-2, or the `model/` of another run.
     pub folder: Option<PathBuf>,
     /// What becomes of weights that the folder lacks.
     pub missing: MissingChoice,

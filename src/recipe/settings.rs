@@ -4,8 +4,8 @@ use std::num::NonZero;
 
 use super::answer::Answerer;
 use super::choices::{CutChoice, DecayChoice, Stage, WarmupChoice};
+use super::network::Network;
 use super::{NoiseChoice, Recipe, Text};
-use crate::models::EncoderConfig;
 use crate::train::data::Cut;
 use crate::train::{AdamW, BatchSize, Decay, LrSchedule, TrainConfig, Warmup};
 use crate::view::View;
@@ -102,17 +102,17 @@ impl Recipe {
 
     /// Batches of a step that are worked on at once: with dropout, which threads draw in the order in which they
     /// come, one, unless the recipe names more.
-    pub(super) fn threads_of_steps(&self, config: &EncoderConfig) -> usize {
+    pub(super) fn threads_of_steps(&self, config: &Network) -> usize {
         let drops = self.dropout(config).iter().any(|&rate| rate > 0.0);
         if drops && self.batch.threads == 0 { 1 } else { self.threads() }
     }
 
     /// Dropout of what is trained: of layers, and of attention.
-    pub(super) fn dropout(&self, config: &EncoderConfig) -> [f64; 2] {
+    pub(super) fn dropout(&self, config: &Network) -> [f64; 2] {
         match (self.stage, self.model.dropout) {
             (Stage::Length, _) => [self.length.dropout; 2],
             (_, Some(rate)) => [rate; 2],
-            (_, None) => [config.hidden_dropout_prob, config.attention_probs_dropout_prob],
+            (_, None) => config.dropout(),
         }
     }
 

@@ -152,7 +152,7 @@ fn a_network_of_next_tokens_becomes_a_diffusion_model() {
     let (pipeline, _) = Pipeline::load(adapted.out.join("model"), &device).unwrap();
     assert_eq!(pipeline.view, View::Shifted);
     let prompt = done.text.encode("ab").unwrap();
-    let by_recipe = adapted.answerer(&done.text).answer(&done.encoder, &[prompt], &[vec![2]]).unwrap();
+    let by_recipe = adapted.answerer(&done.text).answer(&done.model, &[prompt], &[vec![2]]).unwrap();
     let steps = adapted.validate.steps;
     let by_folder = pipeline.generate(&["ab"], &[vec![2]], &Route::paper(), steps, 0).unwrap();
     assert_eq!(by_folder[0].text, by_recipe[0]);

@@ -35,7 +35,7 @@ struct Options {
     /// At most so many of them, evenly spaced; 0 for all.
     #[arg(long, default_value_t = 200)]
     test_on: usize,
-    /// Steps of the length stage; 0 for none.
+    /// Steps of the length stage, which encoders have; 0 for none.
     #[arg(long, default_value_t = 150)]
     length_steps: u64,
     /// Highest learning rate of the length stage.
@@ -63,13 +63,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         let reference: Vec<Vec<usize>> = test.lengths.iter().map(|&length| vec![length]).collect();
         scores.push(test.measure(&recipe, &done, &reference, "reference")?);
     }
-    let Some(stage) = stage else { return Ok(()) };
+    let (Some(stage), Some(encoder)) = (stage, done.encoder()) else { return Ok(()) };
     println!("\nlengths     {} steps of a head on the frozen network", options.length_steps);
     let lengths = train_head(&stage)?;
     let head = lengths.head.as_ref().ok_or("no head was trained")?;
     if let Some(test) = &test {
         let vocabulary = done.text.vocabulary();
-        let encoder = done.encoder().ok_or("lengths are predicted from an encoder")?;
         let predicted = predict_lengths(encoder, head, &test.prompts, vocabulary, options.beam)?;
         scores.push(test.measure(&recipe, &done, &predicted, "predicted")?);
     }

@@ -263,7 +263,8 @@ pub(super) fn with_causes(error: &crate::train::Error) -> String {
     let mut words = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        words += &format!(": {error}");
+        words.push_str(": ");
+        words.push_str(&error.to_string());
         cause = error.source();
     }
     words

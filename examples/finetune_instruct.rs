@@ -6,7 +6,8 @@
 //! cargo run --release --example finetune_instruct -- --steps 10000
 //! ```
 //!
-//! The questions are made of the CMU Pronouncing Dictionary and written into `out/instruct-data` first.
+//! The questions are made of the CMU Pronouncing Dictionary and written into `out/instruct-data` first, if the recipe
+//! reads them there; with `--dry-run` too, because a plan counts them.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -20,7 +21,8 @@ use dlm::evaluate::Metric;
 use dlm::recipe::{Done, Recipe};
 use instruct::{Question, TASKS};
 
-/// Finetunes a network on instructions.
+/// Finetunes a network on instructions. Their questions are first written into out/instruct-data, if the recipe
+/// reads them there; with --dry-run too, because a plan counts them.
 #[derive(Parser)]
 struct Options {
     #[command(flatten)]
@@ -33,9 +35,11 @@ fn main() -> std::process::ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let Options { common } = Options::parse();
-    instruct::write()?;
-    println!("data        {} tasks written to {}", TASKS.len(), instruct::DATA);
     let recipe = common.recipe("examples/recipes/instruct.toml")?;
+    if recipe.data.files.iter().any(|file| file.path.starts_with(instruct::DATA)) {
+        instruct::write()?;
+        println!("data        {} tasks written to {}", TASKS.len(), instruct::DATA);
+    }
     let Some(done) = common.follow(&recipe)? else { return Ok(()) };
     println!("\nexact match on {} unseen words a task, with the reference's lengths", instruct::TEST_WORDS);
     for task in TASKS {
@@ -55,7 +59,7 @@ fn measure(recipe: &Recipe, done: &Done, name: &str, questions: &[Question]) -> 
     let lengths = questions.iter().map(|question| Ok(vec![encode(&question.targets)?.len()]));
     let lengths = lengths.collect::<Result<Vec<_>, dlm::recipe::Error>>()?;
     let answerer = recipe.answerer(&done.text);
-    let answers = answerer.answer(&done.encoder, &prompts, &lengths)?;
+    let answers = answerer.answer(&done.model, &prompts, &lengths)?;
     let references: Vec<String> = questions.iter().map(|question| question.targets.clone()).collect();
     let score = "accuracy".parse::<Metric>()?.of_answers(&answers, &references).unwrap_or_default();
     println!("{name:<36} {score:.2}   {} -> {}", first.inputs, answers[0]);

@@ -41,7 +41,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let Some(done) = common.follow(&recipe)? else { return Ok(()) };
     let head = done.head.as_ref().ok_or("the recipe's stage must be \"length\"")?;
     let ids = prompts.iter().map(|prompt| done.text.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
-    let lengths = predict_lengths(&done.encoder, head, &ids, done.text.vocabulary(), 3)?;
+    let encoder = done.encoder().ok_or("lengths are predicted from an encoder")?;
+    let lengths = predict_lengths(encoder, head, &ids, done.text.vocabulary(), 3)?;
     for (prompt, lengths) in prompts.iter().zip(lengths) {
         println!("{prompt:<20} {lengths:?} tokens, likeliest first");
     }

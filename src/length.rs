@@ -17,12 +17,12 @@ use crate::train::{
 /// backbone does not change.
 ///
 /// `examples` are prompts without special tokens, each with the number of tokens of its answer, EOS not
-/// counted. The head sees BOS and the prompt. A checkpoint of other prompts, lengths or another backbone is
-/// refused.
+/// counted. The head sees BOS and the prompt. A checkpoint of other prompts, lengths, another backbone or another
+/// head is refused. The backbone is computed in its own numbers, the head in those of the configuration.
 ///
 /// # Errors
 /// [`Error::Models`] for sizes that a head cannot have; [`Error::Train`] without an example, and as
-/// [`Trainer::new`].
+/// [`Trainer::new`], which refuses a precision that the device lacks.
 ///
 /// # Example
 /// ```
@@ -60,7 +60,12 @@ pub fn length_trainer<'a>(
     let prompts = examples.iter().map(|(prompt, _)| question(prompt, vocabulary)).collect();
     let prompts = Batches::new(prompts, *vocabulary, size, run.seed)?;
     let lengths = fingerprint(examples.iter().map(|(_, length)| *length as u64));
-    let questions = Questions { prompts, about: [lengths, content(&backbone)] };
+    // Sizes, and the dropout that no parameter tells.
+    let sizes = serde_json::to_string(config).unwrap_or_default();
+    let questions = Questions {
+        prompts,
+        about: [lengths, content(&backbone), fingerprint(sizes.bytes().map(u64::from))],
+    };
     let objective = move |head: &LengthHead, batch: &Batch, _: &CounterRng| {
         backbone.check(&input(batch))?;
         let features = backbone.hidden(&input(batch));
@@ -74,10 +79,10 @@ pub fn length_trainer<'a>(
     Ok(Trainer::new(head, objective, questions, run)?)
 }
 
-/// Prompts, and what their answers and the backbone are known by.
+/// Prompts, and what their answers, the backbone and the head are known by.
 struct Questions {
     prompts: Batches,
-    about: [u64; 2],
+    about: [u64; 3],
 }
 
 impl BatchSource for Questions {

@@ -8,7 +8,7 @@ use std::path::Path;
 use dlm::train::data::{Case, Template, read_tsv};
 use serde_json::json;
 
-/// Where the set is written; `examples/recipes/instruct.toml` reads it from there.
+/// Where the set is written; `examples/recipes/instruct.toml` reads it there.
 pub(crate) const DATA: &str = "out/instruct-data";
 /// Words of so many letters.
 const LETTERS: std::ops::RangeInclusive<usize> = 3..=6;

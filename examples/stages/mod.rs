@@ -26,7 +26,7 @@ pub(crate) fn report(run: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCo
 pub(crate) struct Common {
     /// A recipe; docs/recipe.toml has every field. The example's own if left out.
     #[arg(long)]
-    recipe: Option<PathBuf>,
+    pub(crate) recipe: Option<PathBuf>,
     /// Says what would be done, and stops.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -56,12 +56,13 @@ impl Common {
 
     /// Shows the plan and, unless that was all, follows it.
     pub(crate) fn follow(&self, recipe: &Recipe) -> Result<Option<Done>, Box<dyn Error>> {
-        println!("{}", recipe.plan()?);
+        let prepared = recipe.prepare(&Device::default())?;
+        println!("{}", prepared.plan());
         if self.dry_run {
             return Ok(None);
         }
         let begin = Instant::now();
-        let done = recipe.run(&Device::default())?;
+        let done = prepared.run()?;
         let seconds = begin.elapsed().as_secs_f64();
         let loss = done.summary.loss.map_or_else(String::new, |loss| format!(", loss {loss:.3}"));
         println!("done        {} steps in {seconds:.0} s{loss}", done.summary.steps);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::choices::LengthChoice;
 use super::{Error, Text, View};
 use crate::core::{Denoiser, TokenId};
-use crate::models::Encoder;
 use crate::sampling::strategy::LeftToRight;
 use crate::sampling::wrap::Threads;
 use crate::sampling::{Candidate, ReverseStep, Route, length, reverse, uniform};
@@ -33,7 +32,7 @@ impl Answerer<'_> {
     /// [`Error::Sampling`] unless each prompt has a length and all fit the network; those of [`Text::decode`].
     pub fn answer<P: AsRef<[TokenId]>>(
         &self,
-        model: &Encoder,
+        model: &(impl Denoiser + Sync),
         prompts: &[P],
         lengths: &[Vec<usize>],
     ) -> Result<Vec<String>, Error> {

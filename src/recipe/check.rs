@@ -5,7 +5,12 @@ use std::fmt::Display;
 use super::choices::{FormatChoice, LengthChoice, MetricChoice, Stage, TakeChoice};
 use super::{Error, FileSection, OrderChoice, Recipe};
 
-fn require(holds: bool, field: &'static str, expected: &str, got: impl Display) -> Result<(), Error> {
+pub(super) fn require(
+    holds: bool,
+    field: &'static str,
+    expected: &str,
+    got: impl Display,
+) -> Result<(), Error> {
     let out = || Error::OutOfRange { field, expected: expected.to_owned(), got: got.to_string() };
     if holds { Ok(()) } else { Err(out()) }
 }
@@ -17,12 +22,30 @@ impl Recipe {
     /// [`Error::OutOfRange`] for the first field that is wrong.
     pub fn check(&self) -> Result<(), Error> {
         require(!self.out.as_os_str().is_empty(), "out", "a folder", "nothing")?;
+        self.check_paths()?;
         self.check_model()?;
         self.check_data()?;
         self.check_batch()?;
         self.check_train()?;
         self.check_stage()?;
         self.check_validate()
+    }
+
+    /// A recipe is a text, in which a path that is none has no place.
+    fn check_paths(&self) -> Result<(), Error> {
+        let (model, data) = (&self.model, &self.data);
+        let files = data.files.iter().map(|file| ("data.files.path", &file.path));
+        let others = [
+            ("model.folder", model.folder.as_ref()),
+            ("model.tokenizer", model.tokenizer.as_ref()),
+            ("data.cache", data.cache.as_ref()),
+            ("data.valid.path", data.valid.as_ref().map(|file| &file.path)),
+        ];
+        let others = others.into_iter().filter_map(|(field, path)| Some((field, path?)));
+        let mut all = std::iter::once(("out", &self.out)).chain(others).chain(files);
+        all.try_for_each(|(field, path)| {
+            require(path.to_str().is_some(), field, "a path in UTF-8", path.display())
+        })
     }
 
     fn check_model(&self) -> Result<(), Error> {
@@ -121,7 +144,38 @@ impl Recipe {
         require(train.eps > 0.0, "train.eps", "positive", train.eps)?;
         require(train.weight_decay >= 0.0, "train.weight_decay", "at least 0", train.weight_decay)?;
         let smooth = train.label_smoothing > 0.0 && matches!(self.stage, Stage::Mlm | Stage::Length);
-        require(!smooth, "train.label_smoothing", "0 in the stages mlm and length", train.label_smoothing)
+        require(!smooth, "train.label_smoothing", "0 in the stages mlm and length", train.label_smoothing)?;
+        self.check_counts()?;
+        self.check_optimiser()
+    }
+
+    /// Batches are counted through all steps, in numbers of 64 bits.
+    fn check_counts(&self) -> Result<(), Error> {
+        let accumulation = self.batch.accumulation as u64;
+        let most = i64::MAX as u64 / accumulation;
+        let expected = format!("at most {most}, with {accumulation} batches a step");
+        for (field, steps) in [
+            ("train.steps", Some(self.train.steps)),
+            ("train.warmup_steps", self.train.warmup_steps),
+            ("train.decay_steps", self.train.decay_steps),
+            ("diffusion.anneal_steps", self.diffusion.anneal_steps),
+        ] {
+            let steps = steps.unwrap_or(0);
+            require(steps <= most, field, &expected, steps)?;
+        }
+        Ok(())
+    }
+
+    /// What the trainer would refuse too, but only when a run has begun.
+    fn check_optimiser(&self) -> Result<(), Error> {
+        if let Some(muon) = &self.train.muon {
+            let momentum = muon.momentum;
+            require((0.0..1.0).contains(&momentum), "train.muon.momentum", "in [0, 1)", momentum)?;
+            require(muon.weight_decay >= 0.0, "train.muon.weight_decay", "at least 0", muon.weight_decay)?;
+            require(muon.iterations > 0, "train.muon.iterations", "at least 1", muon.iterations)?;
+        }
+        let factor = self.train.guard.map_or(2.0, |guard| guard.factor);
+        require(factor > 1.0, "train.guard.factor", "above 1", factor)
     }
 
     fn check_stage(&self) -> Result<(), Error> {
@@ -139,6 +193,7 @@ impl Recipe {
         require(validate.steps > 0, "validate.steps", "at least 1", 0)?;
         require(self.checkpoints.every > 0, "checkpoints.every", "at least 1", 0)?;
         require(self.checkpoints.keep > 0, "checkpoints.keep", "at least 1", 0)?;
+        self.check_average()?;
         if let MetricChoice::Of(metric) = validate.metric {
             require(
                 !metric.needs_likelihood(),
@@ -166,6 +221,15 @@ impl Recipe {
             "0 without validation",
             validate.patience,
         )
+    }
+
+    fn check_average(&self) -> Result<(), Error> {
+        let (checkpoints, ema) = (&self.checkpoints, self.train.ema);
+        let (average, keep) = (checkpoints.average, checkpoints.keep);
+        let expected = format!("at most {keep}, which checkpoints.keep leaves");
+        require(average <= keep, "checkpoints.average", &expected, average)?;
+        let alone = average == 0 || (checkpoints.take == TakeChoice::Last && ema <= 0.0);
+        require(alone, "checkpoints.average", "0 beside train.ema or take = \"best\"", average)
     }
 
     /// Whether samples come from several sources at given rates.

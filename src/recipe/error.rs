@@ -78,6 +78,24 @@ pub enum Error {
         /// What it is now.
         now: String,
     },
+    /// The run's folder holds a run whose best value so far is of another measure or of other records, and means
+    /// nothing beside this recipe's values.
+    #[error(
+        "the run in {} was validated otherwise (fingerprint {before}, now {now}): restore [validate] and the records of \
+         data.valid or data.held_out to go on with it, or choose another folder",
+        out.display()
+    )]
+    OtherValidation {
+        /// The run's folder.
+        out: PathBuf,
+        /// Fingerprint of what was measured, and on what.
+        before: String,
+        /// Fingerprint of what would be measured now.
+        now: String,
+    },
+    /// A recipe cannot be written as TOML.
+    #[error("a recipe has no TOML: {0}")]
+    Unwritable(#[from] toml::ser::Error),
     /// A folder or a tokenizer cannot be used.
     #[error(transparent)]
     Models(#[from] dlm_models::Error),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::choices::{MissingChoice, Stage};
+use super::network::Network;
 use super::rows::Seen;
 use super::source::{Group, Share};
 use super::valid::Valid;
@@ -30,7 +31,7 @@ pub(super) struct Part {
 /// What a run is made of.
 pub(super) struct Material {
     pub(super) text: Text,
-    pub(super) config: EncoderConfig,
+    pub(super) config: Network,
     pub(super) parts: Vec<Part>,
     pub(super) valid: Valid,
     /// Of the stage `length`, prompts and lengths of answers.
@@ -44,7 +45,7 @@ pub(super) struct Material {
 impl Recipe {
     /// Reads and tokenises everything.
     pub(super) fn material(&self) -> Result<Material, Error> {
-        let (text, mut config) = self.text_and_config()?;
+        let (text, config) = self.text_and_config()?;
         let limit = self.limit(&config)?;
         let full = data::Recipe {
             tokeniser: self.data.cache.is_some().then(|| text.name()).transpose()?.unwrap_or_default(),
@@ -67,7 +68,7 @@ impl Recipe {
         }
         let text =
             if self.model.trim { text.trimmed(words(made.iter().map(|part| &part.2))?)? } else { text };
-        config.vocab_size = text.vocabulary().size;
+        let config = config.with_words(text.vocabulary().size);
         let how = data::Recipe { limit, threads: 1, ..full };
         let valid = self.valid(&groups, &text, &how, &mut taken)?;
         let map = text.map().cloned().map(Arc::new);
@@ -126,7 +127,7 @@ impl Recipe {
         Ok(self.model.folder.as_ref().map(open).transpose()?)
     }
 
-    fn text_and_config(&self) -> Result<(Text, EncoderConfig), Error> {
+    fn text_and_config(&self) -> Result<(Text, Network), Error> {
         let Some(checkpoint) = self.checkpoint()? else {
             let path = self.model.tokenizer.clone().unwrap_or_default();
             let text = Text::open(path, None, None)?;
@@ -137,9 +138,9 @@ impl Recipe {
                 .with_intermediate_size(new.inner.unwrap_or(4 * new.hidden))
                 .with_dropout(self.model.dropout.unwrap_or(0.1))
                 .with_pad_token_id(pad);
-            return Ok((text, config));
+            return Ok((text, Network::Encoder(config)));
         };
-        let config = EncoderConfig::from_json(&checkpoint.config()?)?;
+        let config = Network::from_json(&checkpoint.config()?)?;
         let folder = checkpoint.folder();
         let path = self.model.tokenizer.clone().unwrap_or_else(|| folder.join("tokenizer.json"));
         let map = text::id_map(folder)?;
@@ -147,10 +148,10 @@ impl Recipe {
             let expected = "false for a folder that is trimmed already".to_owned();
             return Err(Error::OutOfRange { field: "model.trim", expected, got: "true".to_owned() });
         }
-        Ok((Text::open(path, Some(config.vocab_size), map)?, config))
+        Ok((Text::open(path, Some(config.words()), map)?, config))
     }
 
-    fn limit(&self, config: &EncoderConfig) -> Result<Limit, Error> {
+    fn limit(&self, config: &Network) -> Result<Limit, Error> {
         let most = config.max_len();
         let tokens = self.data.limit.unwrap_or(most);
         if tokens > most {

@@ -4,20 +4,21 @@ use std::fmt;
 
 use super::Recipe;
 use super::choices::Stage;
-use crate::models::EncoderConfig;
+use super::network::{Network, Shape};
+use crate::train::Precision;
 use crate::train::memory::show_bytes;
 
-/// An estimate in bytes, all numbers f32. Buffers of single operations, the allocator's reserves and the
+/// An estimate in bytes, parameters in f32. Buffers of single operations, the allocator's reserves and the
 /// program itself come on top, which counts where the network is small: `docs/results.md` has the estimates of
 /// some runs beside their peaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryEstimate {
-    /// Parameters, those that are frozen too.
+    /// Parameters, those that are frozen too, and the copy in half precision that is computed with.
     pub weights: u64,
     /// Their gradients, once for each batch that is worked on at once, and once for the sum.
     pub gradients: u64,
-    /// The optimiser's moments.
+    /// The optimiser's moments: two a parameter of `AdamW`, one of Muon.
     pub moments: u64,
     /// The moving average.
     pub average: u64,
@@ -40,31 +41,23 @@ impl MemoryEstimate {
     /// For batches of `positions` in rows of `len`.
     pub(super) fn of(recipe: &Recipe, sizes: &Sizes<'_>, positions: usize, len: usize) -> Self {
         let Sizes { config, trained, frozen, data } = *sizes;
-        let at_once = recipe.threads().min(recipe.batch.accumulation);
-        let doubled = recipe.stage.diffuses() && recipe.diffusion.coupled;
-        let positions = positions * if doubled { 2 } else { 1 };
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let layer = OF_WIDTH * width + OF_INNER * inner + OF_SCORES * config.num_attention_heads * len;
-        // A frozen network keeps nothing, and its head of one layer is trained.
-        let layers = if recipe.stage == Stage::Length { 1 } else { config.num_hidden_layers };
-        let noisy = match recipe.stage {
-            Stage::Length => 0,
-            Stage::Mlm => (positions as f64 * recipe.mlm.ratio) as usize,
-            Stage::Diffusion | Stage::ArToDiffusion => positions / 2,
-            Stage::Autoregressive => positions,
-        };
-        let logits = if recipe.diffusion.chunk == 0 { noisy } else { noisy.min(recipe.diffusion.chunk) };
-        let floats = positions * (layers * layer + 4 * width)
-            + noisy * 4 * width
-            + logits * OF_LOGITS * config.vocab_size;
+        let threads = if recipe.train.gradient_checkpointing { 1 } else { recipe.threads_of_steps(config) };
+        let at_once = threads.min(recipe.batch.accumulation) as u64;
+        let half = recipe.train.precision != Precision::F32;
+        // Of a number of the network that a step computes.
+        let width = if half { 2 } else { 4 };
         let bytes = |floats: usize| 4 * floats as u64;
-        let copies = if recipe.batch.accumulation > 1 { at_once + 1 } else { 1 };
+        // One batch's own gradient becomes the sum.
+        let own = if recipe.batch.accumulation > 1 { at_once * width * trained as u64 } else { 0 };
+        let matrices = recipe.train.muon.as_ref().map_or(0, |_| matrices(recipe, config));
+        let (states, logits) = floats(recipe, config, positions, len);
         Self {
-            weights: bytes(trained + frozen),
-            gradients: bytes(trained * copies),
-            moments: bytes(2 * trained),
+            weights: bytes(trained + frozen) + if half { width * trained as u64 } else { 0 },
+            gradients: bytes(trained) + own,
+            moments: bytes(2 * trained - matrices),
             average: bytes(if recipe.train.ema > 0.0 { trained } else { 0 }),
-            activations: bytes(floats * at_once),
+            // Losses are computed in f32 whatever the network is in.
+            activations: (width * states as u64 + bytes(logits)) * at_once,
             data,
         }
     }
@@ -75,9 +68,45 @@ impl MemoryEstimate {
     }
 }
 
+/// What the backward pass needs of one batch: numbers of the network, and numbers of the loss.
+fn floats(recipe: &Recipe, config: &Network, positions: usize, len: usize) -> (usize, usize) {
+    let stage = recipe.stage;
+    let doubled = stage.diffuses() && recipe.diffusion.coupled;
+    let positions = positions * if doubled { 2 } else { 1 };
+    let Shape { width, inner, layers, heads, .. } = config.shape();
+    let layer = OF_WIDTH * width + OF_INNER * inner + OF_SCORES * heads * len;
+    let states = match stage {
+        // A frozen network keeps nothing, and its head of one layer is trained.
+        Stage::Length => layer,
+        // The inputs of all layers, and one layer's own.
+        _ if recipe.train.gradient_checkpointing => layers * width + layer,
+        _ => layers * layer,
+    };
+    let noisy = match stage {
+        Stage::Length => 0,
+        Stage::Mlm => (positions as f64 * recipe.mlm.ratio) as usize,
+        Stage::Diffusion | Stage::ArToDiffusion => positions / 2,
+        Stage::Autoregressive => positions,
+    };
+    let at_a_time = match recipe.diffusion.chunk {
+        chunk if chunk > 0 && stage.diffuses() => noisy.min(chunk),
+        _ => noisy,
+    };
+    (positions * (states + 4 * width) + noisy * 4 * width, at_a_time * OF_LOGITS * config.words())
+}
+
+/// Numbers of the matrices that Muon takes, of which it keeps one moment where `AdamW` keeps two.
+fn matrices(recipe: &Recipe, config: &Network) -> usize {
+    let Shape { width, inner, matrices, .. } = config.shape();
+    match recipe.stage {
+        Stage::Length => 4 * width * width + 3 * width * inner + inner * recipe.length.classes,
+        _ => matrices,
+    }
+}
+
 /// The network whose memory is estimated.
 pub(super) struct Sizes<'a> {
-    pub(super) config: &'a EncoderConfig,
+    pub(super) config: &'a Network,
     /// Parameters that are trained.
     pub(super) trained: usize,
     /// Parameters that are not.

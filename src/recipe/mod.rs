@@ -18,18 +18,22 @@
 //! `docs/recipe.toml` has every field with its default and its meaning.
 
 mod answer;
+mod card;
 mod check;
 mod choices;
 mod error;
 mod explain;
+mod fits;
 mod folder;
 mod material;
 mod memory;
+mod network;
 mod objective;
 mod plan;
 mod plots;
 mod rows;
 mod run;
+mod same;
 mod sections;
 mod settings;
 mod source;
@@ -49,7 +53,7 @@ pub use choices::{
 pub use error::Error;
 pub use memory::MemoryEstimate;
 pub use plan::Plan;
-pub use run::Done;
+pub use run::{Done, Prepared};
 pub use sections::{
     BatchSection, CheckpointSection, DataSection, DiffusionSection, FileSection, LengthSection, MlmSection,
     ModelSection, NewModel, TrainSection, ValidateSection,
@@ -145,14 +149,17 @@ impl Recipe {
     }
 
     /// A recipe that trains a length head of `steps` steps on the network that this one leaves, with the same
-    /// data, in the folder `length` of this one's.
+    /// data, in the folder `length` of this one's. What follows from the number of steps follows from its own, and
+    /// rows are not packed. [`Recipe::check`] says before the network is trained whether it can be followed.
     #[must_use]
     pub fn length_stage(&self, steps: u64) -> Self {
         let mut length = self.clone();
         length.stage = Stage::Length;
         length.out = self.out.join("length");
         length.model = ModelSection { folder: Some(self.out.join("model")), ..ModelSection::default() };
+        length.batch.pack = None;
         length.train.steps = steps;
+        (length.train.warmup_steps, length.train.decay_steps) = (None, None);
         length.train.label_smoothing = 0.0;
         length.validate.metric = MetricChoice::Loss;
         length.validate.lengths = LengthChoice::Reference;
@@ -162,8 +169,11 @@ impl Recipe {
     }
 
     /// All fields as TOML; [`Recipe::parse`] gives the same recipe back.
-    pub fn to_toml(&self) -> String {
-        // Structs of numbers, texts and lists cannot fail to serialise.
-        toml::to_string_pretty(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// [`Error::Unwritable`] for a path that is not text in UTF-8, which [`Recipe::check`] names, and for a number
+    /// that TOML lacks.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        Ok(toml::to_string_pretty(self)?)
     }
 }

@@ -1,4 +1,4 @@
-//! What an encoder minimises in a stage.
+//! What a network minimises in a stage.
 
 use burn::tensor::Tensor;
 
@@ -7,16 +7,16 @@ use super::{Error, Recipe};
 use crate::core::loss::Rdm;
 use crate::core::schedule::Linear;
 use crate::core::{Batch, CounterRng, Forward, Prior, Times, TokenId, Vocabulary};
-use crate::models::Encoder;
+use crate::models::AutoDenoiser;
 use crate::train::objective::{Anneal, Diffused, Shift};
 use crate::train::{self, CrossEntropy, Diffusion, Objective, autoregressive, bert};
 
 /// An objective whose type does not say which.
 pub(super) type Loss =
-    Box<dyn Fn(&Encoder, &Batch, &CounterRng) -> Result<Tensor<1>, train::Error> + Send + Sync>;
+    Box<dyn Fn(&AutoDenoiser, &Batch, &CounterRng) -> Result<Tensor<1>, train::Error> + Send + Sync>;
 
 impl Recipe {
-    /// What the stages that train an encoder minimise.
+    /// What the stages that train a network minimise.
     pub(super) fn objective(&self, vocabulary: &Vocabulary) -> Result<Loss, Error> {
         if self.stage != Stage::ArToDiffusion {
             return self.held_out(vocabulary);
@@ -61,6 +61,6 @@ impl Recipe {
     }
 }
 
-fn boxed(objective: impl Objective<Encoder> + Send + 'static) -> Loss {
+fn boxed(objective: impl Objective<AutoDenoiser> + Send + 'static) -> Loss {
     Box::new(move |model, batch, rng| objective.loss(model, batch, rng))
 }

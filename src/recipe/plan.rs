@@ -9,8 +9,11 @@ use burn::tensor::Device;
 use super::choices::Stage;
 use super::material::{Data, Material};
 use super::memory::Sizes;
-use super::{Error, MemoryEstimate, Recipe, folder};
+use super::network::Network;
+use super::run::with_causes;
+use super::{Error, MemoryEstimate, Recipe};
 use crate::models::{EncoderConfig, LengthHeadConfig};
+use crate::train::checkpoint::Latest;
 use crate::train::{self, BatchSource};
 
 /// Batches of a mixture that are looked at to know its padding.
@@ -56,6 +59,8 @@ pub struct Plan {
     pub memory: MemoryEstimate,
     /// The checkpoint from which the run goes on.
     pub goes_on_from: Option<PathBuf>,
+    /// What is wrong with each newer checkpoint.
+    pub broken: Vec<String>,
 }
 
 /// What batches hold on average.
@@ -66,20 +71,24 @@ struct Filling {
 }
 
 impl Recipe {
-    /// The dry run: reads and tokenises the data, counts, and looks for a checkpoint. Nothing is written but
-    /// `data.cache`.
+    /// The dry run, for the default device: reads and tokenises the data, counts, and looks for a checkpoint.
+    /// Nothing is written but `data.cache`.
     ///
     /// # Errors
-    /// As [`Recipe::run`], as far as files, sizes and settings go.
+    /// As [`Recipe::prepare`].
     pub fn plan(&self) -> Result<Plan, Error> {
-        self.check()?;
-        self.plan_of(&self.material()?)
+        Ok(self.prepare(&Device::default())?.plan().clone())
     }
 
-    pub(super) fn plan_of(&self, material: &Material) -> Result<Plan, Error> {
-        let goes_on_from = train::latest(self.out.join("checkpoints"))?.path;
-        if goes_on_from.is_some() {
-            folder::same_run(self)?;
+    pub(super) fn plan_of(&self, material: &Material, device: &Device) -> Result<Plan, Error> {
+        self.check_device(device)?;
+        self.check_valid(&material.valid)?;
+        let Latest { path: goes_on_from, mut broken } = train::latest(self.out.join("checkpoints"))?;
+        if let Some(path) = &goes_on_from {
+            self.same_run(&material.valid)?;
+            self.check_steps(path)?;
+        } else if !broken.is_empty() {
+            return Err(broken.remove(0).into());
         }
         let longest = self.batch.pack.or_else(|| material.row_lens().max()).unwrap_or(0);
         let tokens: u64 = material.row_lens().map(|len| len as u64).sum();
@@ -105,20 +114,22 @@ impl Recipe {
             accumulation,
             epochs: batches / filling.per_epoch,
             positions: (batches * filling.positions).round() as u64,
-            words: material.config.vocab_size,
+            words: material.config.words(),
             parameters: trained,
             memory,
             goes_on_from,
+            broken: broken.iter().map(with_causes).collect(),
         })
     }
 
     /// How many parameters are trained, and how many are not.
-    fn parameters(&self, config: &EncoderConfig) -> Result<(usize, usize), Error> {
-        let encoder = config.param_counts().total();
+    fn parameters(&self, config: &Network) -> Result<(usize, usize), Error> {
+        let network = config.parameters();
         if self.stage != Stage::Length {
-            return Ok((encoder, 0));
+            return Ok((network, 0));
         }
-        Ok((self.length_head(config).init(&Device::default())?.num_params(), encoder))
+        let head = self.length_head(self.backbone(config)?);
+        Ok((head.init(&Device::default())?.num_params(), network))
     }
 
     /// The head of the stage `length`.
@@ -197,6 +208,9 @@ impl fmt::Display for Plan {
             out.display()
         )?;
         write!(f, "            {}/{{tensorboard, checkpoints, plots, model}}/", out.display())?;
+        for error in &self.broken {
+            write!(f, "\ndamaged     {error}")?;
+        }
         match &self.goes_on_from {
             Some(path) => write!(f, "\ngoes on     from {}", path.display()),
             None => Ok(()),

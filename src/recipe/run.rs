@@ -1,111 +1,178 @@
 //! A recipe at work.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use burn::module::Module;
 use burn::tensor::Device;
 
 use super::answer::{Answerer, LengthTable};
 use super::choices::{LengthChoice, MetricChoice, Stage, TakeChoice};
 use super::material::Material;
-use super::{Error, Recipe, Text, folder};
+use super::network::with_dropout;
+use super::{Error, Plan, Recipe, Text, folder};
 use crate::length::{length_trainer, predict_lengths};
-use crate::models::{Encoder, LengthHead};
+use crate::models::{AutoDenoiser, Encoder, LengthHead};
 use crate::train::data::Rows;
 use crate::train::{
-    Batches, Better, Foreign, Hooks, Objective, Sample, Summary, Trainer, init_seeded, validation_loss,
+    Batches, Better, Foreign, Hooks, Objective, Sample, Summary, Trainer, average, init_seeded,
+    validation_loss,
 };
 
 /// How a run ended, and what it made. Networks have dropout off.
 pub struct Done {
     /// Steps, loss and the best validation.
     pub summary: Summary,
+    /// Steps after which the weights were as they are left: those of the best validation, if the recipe takes it.
+    pub step: u64,
+    /// Steps of the checkpoints whose weights were averaged, if the recipe says so.
+    pub averaged: Vec<u64>,
+    /// What is wrong with each checkpoint that was newer than the one that the run went on from.
+    pub broken: Vec<String>,
     /// The network; of the stage `length` as it was.
-    pub encoder: Encoder,
+    pub model: AutoDenoiser,
     /// What the stage `length` trained.
     pub head: Option<LengthHead>,
     /// The network's tokenizer.
     pub text: Text,
 }
 
+impl Done {
+    /// The network, if it is an encoder: what length heads read.
+    pub fn encoder(&self) -> Option<&Encoder> {
+        match &self.model {
+            AutoDenoiser::Encoder(encoder) => Some(encoder),
+            _ => None,
+        }
+    }
+}
+
+/// A recipe whose data are read: what it will do can be shown before it does it.
+pub struct Prepared<'a> {
+    recipe: &'a Recipe,
+    material: Material,
+    plan: Plan,
+    device: Device,
+}
+
+impl Prepared<'_> {
+    /// What will be done.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Does it: [`Recipe::run`] on what was read.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run(self) -> Result<Done, Error> {
+        let Self { recipe, material, plan, device } = self;
+        folder::begin(recipe, &device, recipe.validation_content(&material.valid))?;
+        let (model, head, Ended { summary, step, broken, averaged }) = match recipe.stage {
+            Stage::Length => recipe.run_length(&material, &device)?,
+            _ => recipe.run_network(&material, &device)?,
+        };
+        let done = Done { summary, step, averaged, broken, model, head, text: material.text };
+        folder::save(recipe, &done)?;
+        folder::end(recipe, &plan, &done)?;
+        Ok(done)
+    }
+}
+
+/// How the steps went.
+struct Ended {
+    summary: Summary,
+    step: u64,
+    broken: Vec<String>,
+    averaged: Vec<u64>,
+}
+
 /// A network, a length head if one was trained, and how it went.
-type Trained = (Encoder, Option<LengthHead>, Summary);
+type Trained = (AutoDenoiser, Option<LengthHead>, Ended);
 
 impl Recipe {
     /// Trains, and leaves a folder of which [the module](super) tells. What an interrupted run did up to its
-    /// last checkpoint is not done again: the same call goes on. Progress is shown on standard error.
+    /// last whole checkpoint is not done again: the same call goes on. Progress is shown on standard error, and
+    /// what is wrong with newer checkpoints.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for fields that do not fit the network; [`Error::Models`] and [`Error::Train`] for
-    /// folders, files and numbers, and for a checkpoint of another recipe in the folder; [`Error::Io`].
+    /// As [`Recipe::prepare`]; [`Error::Models`] and [`Error::Train`] for weights, numbers, and a checkpoint of
+    /// another recipe in the folder; [`Error::Io`].
     pub fn run(&self, device: &Device) -> Result<Done, Error> {
+        self.prepare(device)?.run()
+    }
+
+    /// Reads and tokenises the data, once for the plan and the run, and refuses what a run on this device would
+    /// stumble over. Nothing is written but `data.cache`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for fields that do not fit the network, the data or what the folder holds;
+    /// [`Error::OtherRun`] and [`Error::OtherValidation`] for a run in the folder with which this one cannot go on;
+    /// [`Error::Models`], [`Error::Train`] and [`Error::Io`] for folders, files and the device.
+    pub fn prepare(&self, device: &Device) -> Result<Prepared<'_>, Error> {
         self.check()?;
         let material = self.material()?;
-        let plan = self.plan_of(&material)?;
-        folder::begin(self, device)?;
-        let (encoder, head, summary) = match self.stage {
-            Stage::Length => self.run_length(&material, device)?,
-            _ => self.run_encoder(&material, device)?,
-        };
-        let done = Done { summary, encoder, head, text: material.text };
-        folder::save(self, &done)?;
-        folder::end(self, &plan, &done.summary)?;
-        Ok(done)
+        let plan = self.plan_of(&material, device)?;
+        Ok(Prepared { recipe: self, material, plan, device: device.clone() })
     }
 
     /// The network at the start: weights that a folder lacks depend on the seed alone.
-    fn start(&self, material: &Material, device: &Device) -> Result<Encoder, Error> {
+    fn start(&self, material: &Material, device: &Device) -> Result<AutoDenoiser, Error> {
         let training = device.clone().autodiff();
         let seed = self.train.seed;
         let Some(checkpoint) = self.checkpoint()? else {
             return Ok(init_seeded(material.config.init(&training)?, &training, seed));
         };
         let (model, _) = checkpoint.load(device)?;
-        let model: Encoder = init_seeded(model, device, seed);
+        self.check_view(&model)?;
+        let model: AutoDenoiser = init_seeded(model, device, seed);
         let model = match material.text.map() {
             Some(map) if self.model.trim => map.trim_model(model)?,
             _ => model,
         };
         Ok(match self.model.dropout {
-            Some(rate) => model.with_dropout(rate)?,
+            Some(rate) => with_dropout(model, rate)?,
             None => model,
         })
     }
 
-    fn run_encoder(&self, material: &Material, device: &Device) -> Result<Trained, Error> {
+    fn run_network(&self, material: &Material, device: &Device) -> Result<Trained, Error> {
         let model = self.start(material, device)?.train();
-        let batches = material.batches(self)?;
+        let batches = self.known(material.batches(self)?, &material.config);
         let trainer =
             Trainer::new(model, self.objective(material.text.vocabulary())?, batches, self.train_config())?;
-        let mut trainer = trainer.with_threads(self.threads());
+        let mut trainer = trainer.with_threads(self.threads_of_steps(&material.config));
         let judge = Judge::new(self, material)?;
         let mut hooks = self.hooks();
         if let Some(judge) = &judge {
             let every = self.validate.every;
-            hooks = hooks.validate(every, self.better(), |model: &Encoder, _| judge.scores(model));
+            hooks = hooks.validate(every, self.better(), |model: &AutoDenoiser, _| judge.scores(model));
             if self.validate.samples > 0 {
-                let write = |model: &Encoder, step| judge.samples(model, step);
+                let write = |model: &AutoDenoiser, step| judge.samples(model, step);
                 hooks = hooks.samples(self.out.join("samples.jsonl"), write);
             }
         }
-        let summary = self.drive(&mut trainer, hooks)?;
-        Ok((trainer.evaluated(), None, summary))
+        let (model, ended) = self.drive(&mut trainer, hooks)?;
+        Ok((model, None, ended))
     }
 
     fn run_length(&self, material: &Material, device: &Device) -> Result<Trained, Error> {
-        let encoder = self.start(material, device)?;
+        let AutoDenoiser::Encoder(encoder) = self.start(material, device)? else {
+            return Err(self.needs_encoder());
+        };
         let vocabulary = material.text.vocabulary();
         let (head, size) = (self.length_head(encoder.config()), self.batch_size());
         let trainer =
             length_trainer(&encoder, &head, &material.questions, vocabulary, size, self.train_config())?;
-        let mut trainer = trainer.with_threads(self.threads());
+        let mut trainer = trainer.with_threads(self.threads_of_steps(&material.config));
         let mut hooks = self.hooks();
         if self.validates() {
             let scores = |head: &LengthHead, _| length_scores(&encoder, head, material);
             hooks = hooks.validate(self.validate.every, Better::Lower, scores);
         }
-        let summary = self.drive(&mut trainer, hooks)?;
-        let head = trainer.evaluated();
+        let (head, ended) = self.drive(&mut trainer, hooks)?;
         drop(trainer);
-        Ok((encoder.valid(), Some(head), summary))
+        Ok((AutoDenoiser::Encoder(encoder.valid()), Some(head), ended))
     }
 
     /// Tokens of prompts and answers, if a validation asks how long answers usually are.
@@ -144,26 +211,69 @@ impl Recipe {
         }
     }
 
-    /// Goes on from the last checkpoint to the end.
+    /// Goes on from the last checkpoint to the end, and chooses what is left.
     fn drive<M: Module, O: Objective<M>>(
         &self,
         trainer: &mut Trainer<M, O>,
         hooks: Hooks<'_, M>,
-    ) -> Result<Summary, Error> {
+    ) -> Result<(M, Ended), Error> {
         let checkpoints = self.out.join("checkpoints");
-        trainer.resume(&checkpoints)?;
+        let latest = trainer.resume(&checkpoints)?;
+        let broken: Vec<String> = latest.broken.iter().map(with_causes).collect();
+        for error in &broken {
+            eprintln!("damaged     {error}");
+        }
+        if !broken.is_empty() {
+            eprintln!("goes on     from step {}", trainer.steps_done());
+        }
         let summary = trainer.run(hooks)?;
         if self.checkpoints.take == TakeChoice::Best {
             trainer.load(checkpoints.join("best"))?;
         }
-        Ok(summary)
+        let newest = newest(&checkpoints, self.checkpoints.average)?;
+        let (averaged, folders): (Vec<u64>, Vec<PathBuf>) = newest.into_iter().unzip();
+        let model = match folders.len() {
+            0 => trainer.evaluated(),
+            _ => average(trainer.model(), &folders)?,
+        };
+        Ok((model, Ended { summary, step: trainer.steps_done(), broken, averaged }))
     }
+}
+
+/// The newest checkpoints of a folder by their steps, oldest first.
+fn newest(folder: &Path, most: usize) -> Result<Vec<(u64, PathBuf)>, Error> {
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(folder).map_err(Error::io("list", folder))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(Error::io("list", folder))?;
+    let mut steps: Vec<_> = paths.into_iter().filter_map(|path| Some((step_of(&path)?, path))).collect();
+    steps.sort();
+    Ok(steps.split_off(steps.len().saturating_sub(most)))
+}
+
+/// The step of a checkpoint's folder.
+pub(super) fn step_of(checkpoint: &Path) -> Option<u64> {
+    checkpoint.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()
+}
+
+/// An error in words, with what caused it.
+pub(super) fn with_causes(error: &crate::train::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    words
 }
 
 /// What logs call the score of the metric that the recipe names.
 pub(super) const METRIC: &str = "metric";
 
-/// What a validation of an encoder looks at.
+/// What a validation of a network looks at.
 struct Judge<'a> {
     recipe: &'a Recipe,
     material: &'a Material,
@@ -189,28 +299,29 @@ impl<'a> Judge<'a> {
         Ok(Some(Self { recipe, material, batches, objective, answerer, lengths }))
     }
 
-    fn scores(&self, model: &Encoder) -> Result<Vec<(&'static str, f64)>, Foreign> {
+    fn scores(&self, model: &AutoDenoiser) -> Result<Vec<(&'static str, f64)>, Foreign> {
         let seed = self.recipe.train.seed;
         let loss = validation_loss(model, &self.objective, self.batches.epoch(0), seed)?;
         let mut scores = vec![("loss", loss)];
         if let MetricChoice::Of(metric) = self.recipe.validate.metric {
             let answers = self.answers(model, self.lengths.len())?;
-            let references = self.material.valid.records.iter().map(|record| record.response.clone());
-            let score = metric.of_answers(&answers, &references.collect::<Vec<_>>());
+            let score = metric.of_answers(&answers, &self.material.valid.references());
+            // Answers of which the metric can say nothing, such as distinct-2 of single words, are the worst.
+            let worst = f64::from(u8::from(metric.lower_is_better()));
             // The first score decides which network is best.
-            scores.splice(0..0, score.map(|score| (METRIC, score)));
+            scores.insert(0, (METRIC, score.unwrap_or(worst)));
         }
         Ok(scores)
     }
 
     /// Answers to the first prompts.
-    fn answers(&self, model: &Encoder, most: usize) -> Result<Vec<String>, Error> {
+    fn answers(&self, model: &AutoDenoiser, most: usize) -> Result<Vec<String>, Error> {
         let examples = self.material.valid.examples.iter().take(most);
         let prompts: Vec<_> = examples.map(|example| example.prompt.as_slice()).collect();
         self.answerer.answer(model, &prompts, &self.lengths[..prompts.len()])
     }
 
-    fn samples(&self, model: &Encoder, step: u64) -> Result<Vec<Sample>, Foreign> {
+    fn samples(&self, model: &AutoDenoiser, step: u64) -> Result<Vec<Sample>, Foreign> {
         let answers = self.answers(model, self.recipe.validate.samples)?;
         let sample = |(text, record): (String, &crate::train::data::Record)| {
             let (prompt, expected) = (record.prompt.clone(), record.response.clone());
@@ -231,6 +342,7 @@ fn length_scores(
     let lengths = predict_lengths(encoder, head, &prompts, material.text.vocabulary(), 1)?;
     let guesses = lengths.iter().map(|lengths| lengths.first().copied().unwrap_or(0));
     let off: Vec<usize> = guesses.zip(examples).map(|(guess, e)| guess.abs_diff(e.response.len())).collect();
+    // A plan refuses a validation of nothing.
     let mean = |sum: usize| sum as f64 / off.len().max(1) as f64;
     let right = off.iter().filter(|&&off| off == 0).count();
     Ok(vec![("length_error", mean(off.iter().sum())), ("length_exact", mean(right))])

@@ -14,7 +14,7 @@ use crate::train::{Guard, Muon, Precision};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSection {
-    /// Hugging Face folder of an encoder, or the `model/` of another run.
+    /// Hugging Face folder of an encoder, a Llama or one of its relatives, or a GPT-2, or the `model/` of another run.
     pub folder: Option<PathBuf>,
     /// What becomes of weights that the folder lacks.
     pub missing: MissingChoice,
@@ -154,7 +154,8 @@ pub struct BatchSection {
     pub pack: Option<usize>,
     /// Batches of a step; their gradients are averaged.
     pub accumulation: usize,
-    /// Batches worked on at once; 0 for as many as there are processors.
+    /// Batches worked on at once; 0 for as many as there are processors, and for one with dropout, which more
+    /// threads would not draw alike on every run.
     pub threads: usize,
 }
 
@@ -196,7 +197,7 @@ pub struct TrainSection {
     pub eps: f64,
     /// Decay of a moving average of the parameters, which is then what is validated and left; 0 for none.
     pub ema: f64,
-    /// Share of the target that is spread over the vocabulary; the stage `diffusion` alone.
+    /// Share of the target that is spread over the vocabulary; 0 in the stages `mlm` and `length`.
     pub label_smoothing: f64,
     /// Reads loss and gradient every so many steps.
     pub log_every: u64,
@@ -336,10 +337,12 @@ pub struct CheckpointSection {
     pub keep: usize,
     /// Which network becomes `model/`.
     pub take: TakeChoice,
+    /// Or the mean of the weights of so many newest checkpoints, at most as many as are kept; 0 for none.
+    pub average: usize,
 }
 
 impl Default for CheckpointSection {
     fn default() -> Self {
-        Self { every: 500, keep: 2, take: TakeChoice::Last }
+        Self { every: 500, keep: 2, take: TakeChoice::Last, average: 0 }
     }
 }

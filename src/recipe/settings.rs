@@ -4,6 +4,7 @@ use std::num::NonZero;
 
 use super::answer::Answerer;
 use super::choices::{CutChoice, DecayChoice, Stage, WarmupChoice};
+use super::network::Network;
 use super::{NoiseChoice, OrderChoice, Recipe, Text};
 use crate::train::data::{Cut, Pass};
 use crate::train::{AdamW, BatchSize, Decay, LrSchedule, TrainConfig, Warmup};
@@ -91,11 +92,27 @@ impl Recipe {
         }
     }
 
-    /// Batches worked on at once.
+    /// Threads of what does not depend on them: tokenising, answering, and steps without dropout.
     pub fn threads(&self) -> usize {
         match self.batch.threads {
             0 => std::thread::available_parallelism().map_or(1, NonZero::get),
             threads => threads,
+        }
+    }
+
+    /// Batches of a step that are worked on at once: with dropout, which threads draw in the order in which they
+    /// come, one, unless the recipe names more.
+    pub(super) fn threads_of_steps(&self, config: &Network) -> usize {
+        let drops = self.dropout(config).iter().any(|&rate| rate > 0.0);
+        if drops && self.batch.threads == 0 { 1 } else { self.threads() }
+    }
+
+    /// Dropout of what is trained: of layers, and of attention.
+    pub(super) fn dropout(&self, config: &Network) -> [f64; 2] {
+        match (self.stage, self.model.dropout) {
+            (Stage::Length, _) => [self.length.dropout; 2],
+            (_, Some(rate)) => [rate; 2],
+            (_, None) => config.dropout(),
         }
     }
 

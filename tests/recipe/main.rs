@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod data;
+mod families;
+mod fits;
+mod goes_on;
 mod runs;
 mod text;
 

@@ -152,7 +152,7 @@ fn a_network_of_next_tokens_becomes_a_diffusion_model() {
     let (pipeline, _) = Pipeline::load(adapted.out.join("model"), &device).unwrap();
     assert_eq!(pipeline.view, View::Shifted);
     let prompt = done.text.encode("ab").unwrap();
-    let by_recipe = adapted.answerer(&done.text).answer(&done.encoder, &[prompt], &[vec![2]]).unwrap();
+    let by_recipe = adapted.answerer(&done.text).answer(&done.model, &[prompt], &[vec![2]]).unwrap();
     let steps = adapted.validate.steps;
     let by_folder = pipeline.generate(&["ab"], &[vec![2]], &Route::paper(), steps, 0).unwrap();
     assert_eq!(by_folder[0].text, by_recipe[0]);
@@ -226,4 +226,8 @@ fn a_run_ends_when_its_metric_gets_no_better_and_leaves_the_best() {
     assert_eq!((step, value.to_bits()), (2, log[0].validation["metric"].to_bits()));
     let card = fs::read_to_string(recipe.out.join("README.md")).unwrap();
     assert!(card.contains("| training | 6 of 8 steps") && card.contains("after step 2"), "{card}");
+    // The scores of the network that is left, not of the last.
+    assert!(done.step == 2 && card.contains("| weights | of step 2, which validated best |"), "{card}");
+    let loss = format!("| validation loss | {:.4} on 4 records, after step 2 |", log[0].validation["loss"]);
+    assert!(card.contains(&loss), "{loss}\n{card}");
 }

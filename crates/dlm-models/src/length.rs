@@ -4,7 +4,7 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -105,7 +105,7 @@ impl LengthHead {
         &self.config
     }
 
-    /// Scores of every length.
+    /// Scores of every length, in f32 whatever the features and the head are in.
     ///
     /// # Shapes
     /// - `features`: `[B, L, D]`
@@ -119,11 +119,14 @@ impl LengthHead {
         let device = features.device();
         let hidden = padding_mask(pad, [rows, len], self.config.layer.num_attention_heads, &device);
         let places = Places { shape: [rows, len], turn: None, hidden };
+        // burn multiplies numbers of one type alone, and the head may be in another than the network.
+        let dtype = self.outer.weight.dtype();
         let share = TensorData::new(shares(pad, [rows, len]), [rows, 1, len]);
-        let states = self.layer.forward(features.flatten::<2>(0, 1), &places, None);
+        let share = Tensor::<3>::from_data(share, &device).cast(dtype);
+        let states = self.layer.forward(features.cast(dtype).flatten::<2>(0, 1), &places, None);
         let states = states.reshape([rows, len, width]);
-        let mean = Tensor::<3>::from_data(share, &device).matmul(states).squeeze_dim::<2>(1);
-        self.outer.forward(self.inner.forward(mean).tanh())
+        let mean = share.matmul(states).squeeze_dim::<2>(1);
+        self.outer.forward(self.inner.forward(mean).tanh()).cast(FloatDType::F32)
     }
 }
 

@@ -113,7 +113,8 @@ pub enum TooLong {
     Stop,
     /// It loses demonstrations; if it is too long without, it is left out, counted and reported.
     Skip,
-    /// It keeps the last tokens of its prompt, as many as fit, demonstrations or not; it is counted.
+    /// It keeps the last tokens of its prompt, as many as fit, demonstrations or not, and is counted; where the
+    /// answer leaves room for none, that is an error.
     ///
     /// # Source
     /// Ye et al. 2023, arXiv:2308.12219, as published: of 512 tokens. There BOS goes, too; here it stays.

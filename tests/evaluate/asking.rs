@@ -1,8 +1,10 @@
 //! Questions, answers and scores.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
+use dlm::core::{Denoiser, DenoiserInput};
 use dlm::evaluate::{Error, Subject, Table, evaluate};
 use dlm::pipeline::Pipeline;
+use dlm::text::Text;
 use dlm::train::metrics::error_rate;
 
 use crate::{CASES, CHOOSE, Exact, Flat, Narrow, Scratch, answers, run, subject, words};
@@ -299,4 +301,56 @@ fn several_references_come_from_a_list() {
     let report = run(&Exact, &folder.task(text).unwrap()).unwrap();
     assert_eq!(report.scores[0].value, Some(1.0));
     assert!(report.scores[1].signature.starts_with("nrefs:2|"));
+}
+
+/// Finds the token ` B` likelier than all others, wherever it is asked.
+struct Spaced;
+
+impl Denoiser for Spaced {
+    fn vocab_size(&self) -> usize {
+        12
+    }
+    fn device(&self) -> Device {
+        Device::default()
+    }
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        let row: Vec<f32> = (0..12).map(|id| if id == 11 { 5.0 } else { 0.0 }).collect();
+        let logits = TensorData::new(row.repeat(input.at.len()), [input.at.len(), 12]);
+        Tensor::from_data(logits, &self.device())
+    }
+}
+
+#[test]
+fn the_space_before_an_answer_may_belong_to_it_as_byte_level_bpe_wants() {
+    let words = ["<s>", "<pad>", "</s>", "<mask>", "<unk>", "Q", ":", "Ġ", "A", "B", "ĠA", "ĠB"];
+    let vocab: serde_json::Map<_, _> =
+        words.iter().enumerate().map(|(id, word)| ((*word).to_owned(), id.into())).collect();
+    let bytes = serde_json::json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
+    });
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": bytes, "post_processor": null, "decoder": bytes,
+        "model": {"type": "BPE", "vocab": vocab, "merges": ["Ġ A", "Ġ B"]},
+    });
+    let text = Text::new(tokenizer.to_string().parse().unwrap(), Some(words.len()), None).unwrap();
+    assert_eq!((text.encode("A: B").unwrap(), text.encode("B").unwrap()), (vec![8, 6, 11], vec![9]));
+    let folder = Scratch::new("bpe");
+    folder.write("cases.jsonl", r#"{"answer": "B"}"#);
+    let answer = |gap: &str, before: &str| {
+        let task = format!(
+            r#"
+            name = "letters"
+            form = {{ query = "Q: A:", gap = "{gap}", answer = "{before}{{answer}}" }}
+            metrics = ["accuracy"]
+            data = {{ files = ["cases.jsonl"] }}
+            choose = {{ options = ["{before}A", "{before}B"] }}
+            "#
+        );
+        let report =
+            evaluate(&Subject::new(&Spaced, &text), &folder.task(&task).unwrap(), |_, _| ()).unwrap();
+        report.outputs[0].answer.clone()
+    };
+    // `A` and `B` without a space are equally unlikely, and the first is taken.
+    assert_eq!((answer(" ", ""), answer("", " ")), ("A".to_owned(), " B".to_owned()));
 }

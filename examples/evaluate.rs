@@ -55,7 +55,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let network = Threads::new(&pipeline.model, threads);
     let model = pipeline.view.of(network);
-    let subject = Subject::new(&model, &pipeline.text).with_lengths(pipeline.lengths());
+    let subject =
+        Subject::new(&model, &pipeline.text).with_view(pipeline.view).with_lengths(pipeline.lengths());
 
     // All files are read before the first is run.
     let mut tasks = options.task.iter().map(Task::read).collect::<Result<Vec<_>, _>>()?;
@@ -66,6 +67,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     for task in &mut tasks {
         task.limit = options.limit.or(task.limit);
         let report = evaluate(&subject, task, |done, of| show(&task.name, done, of))?;
+        report.complaints.iter().for_each(|complaint| eprintln!("left out: {complaint}"));
         report.write_outputs(&mut lines)?;
         reports.push(report);
     }

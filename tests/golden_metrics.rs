@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use dlm::train::metrics::{
     Bleu, BleuTokens, Chrf, Rouge, RougeScore, distinct_n, exact_match, flexible_answer, gsm8k_answer,
-    last_integer, rouge, rouge_mean, rouge_sets, same_choice, same_last_integer, self_bleu, squad,
-    squad_corpus, squad_normalise,
+    last_integer, porter_stem, rouge, rouge_mean, rouge_sets, rouge_stems, rouge_with, same_choice,
+    same_last_integer, self_bleu, squad, squad_corpus, squad_normalise,
 };
 use serde_json::Value;
 
@@ -199,6 +199,24 @@ fn diversity_equals_its_formula_and_nltk() {
                 None => assert!(row["distinct"][&key].is_null(), "{of}"),
             }
             assert_close(self_bleu(&texts, order).unwrap(), &row["self_bleu"][&key], &of);
+        }
+    }
+}
+
+/// `tools/golden/porter.py` made the stems with nltk 3.10.4, and the scores with rouge-score 0.1.2.
+#[test]
+fn stems_are_those_of_nltk_and_stemmed_rouge_that_of_rouge_score() {
+    let golden: Value = serde_json::from_str(include_str!("golden/porter.json")).unwrap();
+    let stems = golden["stems"].as_array().unwrap();
+    assert!(stems.len() > 300);
+    for pair in stems {
+        assert_eq!(porter_stem(text(&pair[0])), text(&pair[1]), "{}", pair[0]);
+    }
+    for row in golden["rouge"].as_array().unwrap() {
+        let (hypothesis, reference) = (text(&row["hypothesis"]), text(&row["reference"]));
+        for (name, kind) in [("1", Rouge::N(1)), ("2", Rouge::N(2)), ("L", Rouge::L), ("Lsum", Rouge::Lsum)] {
+            let score = rouge_with(kind, hypothesis, reference, rouge_stems);
+            assert_close(score.f1, &row["f1"][name], &format!("stemmed ROUGE-{name} of {hypothesis:?}"));
         }
     }
 }

@@ -3,9 +3,12 @@
 use super::Subject;
 use super::cases::Question;
 use super::error::Error;
+use super::left_to_right::likelihoods;
 use super::task::{DRAWS, Length, Method, Normalise, Task};
 use crate::core::{Denoiser, Estimator, Likelihood, Sequence};
-use crate::sampling::{Strategy, length, reverse, uniform};
+use crate::sampling::strategy::LeftToRight;
+use crate::sampling::{Candidate, Route, Strategy, length, reverse, uniform};
+use crate::view::View;
 
 /// What was answered to a question.
 pub(super) struct Answer {
@@ -27,8 +30,9 @@ impl Asking<'_> {
     /// The answers to some questions, in their order.
     pub(super) fn answers(&self, questions: &[Question]) -> Result<Vec<Answer>, Error> {
         let mut answers = match &self.task.method {
-            Method::Generate { length, strategy, steps, .. } => {
-                self.generate(questions, length, strategy, *steps)?
+            Method::Generate { length, strategy, steps, temperature } => {
+                let strategy = decoder(self.task, *strategy, *temperature, self.subject.view)?;
+                self.generate(questions, length, &strategy, *steps)?
             }
             Method::Choose { normalise, draws, .. } => self.choose(questions, *normalise, *draws)?,
         };
@@ -48,9 +52,8 @@ impl Asking<'_> {
     ) -> Result<Vec<Answer>, Error> {
         let prompts: Vec<&[u32]> = questions.iter().map(|question| question.prompt.as_slice()).collect();
         let lengths: Vec<Vec<usize>> = match length {
-            Length::Oracle => questions.iter().map(|question| vec![question.reference.len()]).collect(),
-            Length::Fixed(lengths) => vec![lengths.clone(); questions.len()],
             Length::Predicted(beam) => self.subject.predict_lengths(&prompts, *beam)?,
+            _ => questions.iter().map(|question| question.lengths.clone()).collect(),
         };
         let (canvas, candidates) = length::expand(&prompts, &lengths, &self.subject.vocabulary)?;
         // Draws are addressed by the case's place in the data, not by its place in this run.
@@ -58,11 +61,18 @@ impl Asking<'_> {
             (0..lengths.len()).map(|candidate| (question.index as u64) << 32 | candidate as u64)
         });
         let canvas = canvas.with_keys(&keys.collect::<Vec<_>>())?;
+        let late = self.subject.view == View::NextToken;
+        // Such a network knows nothing of a token while one before it is noise.
+        let steps = if late { lengths.iter().flatten().copied().max().unwrap_or(0).max(1) } else { steps };
         let plan = uniform(steps);
         let run = reverse(&self.model, strategy, canvas, plan, self.task.seed).with_max_rows(self.task.rows);
         let canvas = run.finish()?;
         let answer = |row: usize| {
-            let ids = canvas.response(row);
+            let mut ids = canvas.response(row);
+            if let Some(end) = ids.iter().position(|&id| late && id == self.subject.vocabulary.eos) {
+                // It was taught to end a text there, and nothing of what may come after.
+                ids.truncate(end);
+            }
             Ok(Answer { text: self.subject.decode(&ids)?, tokens: ids.len(), likelihood: None })
         };
         candidates.best(&canvas)?.into_iter().map(answer).collect()
@@ -84,7 +94,7 @@ impl Asking<'_> {
                 rows.push(self.row(question, &option));
             }
         }
-        let costs = self.estimator(draws)?.estimate(self.model, &rows, &self.subject.vocabulary)?;
+        let costs = self.costs(self.model, &rows, draws)?;
         let mut at = 0;
         let answer = |question: &Question| {
             let cost = |(place, option): (usize, &String)| {
@@ -114,8 +124,16 @@ impl Asking<'_> {
         let rows: Vec<Sequence> =
             questions.iter().map(|question| self.row(question, &question.reference)).collect();
         // Not the watched network: what answers cost is one thing, what a metric costs another.
-        let model = self.subject.model;
-        Ok(self.estimator(draws(self.task))?.estimate(model, &rows, &self.subject.vocabulary)?)
+        self.costs(self.subject.model, &rows, draws(self.task))
+    }
+
+    /// What rows cost: a bound, or for a network that predicts the next token what it says.
+    fn costs(&self, model: &dyn Denoiser, rows: &[Sequence], draws: usize) -> Result<Vec<Likelihood>, Error> {
+        let vocabulary = &self.subject.vocabulary;
+        match self.subject.view {
+            View::NextToken => Ok(likelihoods(model, rows, vocabulary, self.task.rows)?),
+            View::Denoiser | View::Shifted => Ok(self.estimator(draws)?.estimate(model, rows, vocabulary)?),
+        }
     }
 
     fn row(&self, question: &Question, response: &[u32]) -> Sequence {
@@ -127,6 +145,26 @@ impl Asking<'_> {
         let estimator = Estimator::counts(draws)?.stratified();
         Ok(estimator.with_seed(self.task.seed).with_max_rows(self.task.rows))
     }
+}
+
+/// The decoder of a task for a network of this view.
+pub(super) fn decoder(
+    task: &Task,
+    strategy: Option<Strategy>,
+    temperature: f64,
+    view: View,
+) -> Result<Strategy, Error> {
+    let candidate = Candidate::at_temperature(temperature)?;
+    let late = view == View::NextToken;
+    let strategy = match strategy {
+        Some(strategy) => strategy,
+        None if late => Strategy::LeftToRight(LeftToRight::new(candidate)),
+        None => Strategy::Route(Route::paper()).with_candidate(candidate),
+    };
+    if late && !matches!(strategy, Strategy::LeftToRight(_)) {
+        return Err(Error::Strategy { task: task.name.clone(), got: strategy.to_string() });
+    }
+    Ok(strategy)
 }
 
 /// Draws of a reference's likelihood.

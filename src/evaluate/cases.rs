@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::Subject;
 use super::error::Error;
-use super::task::{Data, Length, Method, Options, Task};
+use super::task::{Data, Demonstrations, Length, Method, Options, Task, TooLong};
 use crate::core::TokenId;
 use crate::pipeline;
 use crate::train;
-use crate::train::data::{Case, OnBroken, Shots, read_columns, read_objects};
+use crate::train::data::{Case, Prompt, Shots, Skipped, read_columns, read_objects};
+use crate::train::metrics::last_integer;
 
 /// A case as the data has it.
 pub(super) struct Item {
@@ -28,13 +29,36 @@ pub(super) struct Question {
     pub(super) references: Vec<String>,
     /// Tokens of the first reference.
     pub(super) reference: Vec<TokenId>,
+    /// Lengths to try, in tokens, unless they are predicted.
+    pub(super) lengths: Vec<usize>,
     pub(super) subject: Option<String>,
     pub(super) options: Vec<String>,
+    /// Whether the prompt lost its beginning.
+    cut: bool,
 }
 
-/// The questions of a task, and how many records and cases were left out.
-pub(super) fn questions(subject: &Subject<'_>, task: &Task) -> Result<(Vec<Question>, usize), Error> {
-    let (items, mut skipped) = load(&task.data)?;
+/// The questions of a task.
+pub(super) struct Asked {
+    pub(super) questions: Vec<Question>,
+    pub(super) left_out: LeftOut,
+}
+
+/// What was left out of a task, and what of it is less than it was.
+#[derive(Default)]
+pub(super) struct LeftOut {
+    /// Broken records.
+    pub(super) broken: usize,
+    /// Cases that did not fit the network.
+    pub(super) too_long: usize,
+    /// Cases whose prompt lost its beginning.
+    pub(super) cut: usize,
+    /// What is wrong with the first of the records, and with the first of the cases.
+    pub(super) complaints: Vec<String>,
+}
+
+/// The questions of a task, and what was left out.
+pub(super) fn questions(subject: &Subject<'_>, task: &Task) -> Result<Asked, Error> {
+    let (items, mut left_out) = load(&task.data)?;
     if items.is_empty() {
         return Err(Error::NoCases { task: task.name.clone(), files: task.data.files.clone() });
     }
@@ -42,15 +66,21 @@ pub(super) fn questions(subject: &Subject<'_>, task: &Task) -> Result<(Vec<Quest
         None => Vec::new(),
         Some(shots) => load(&shots.pool)?.0.into_iter().map(|item| item.case).collect(),
     };
-    let mut questions = Vec::new();
+    let mut questions: Vec<Question> = Vec::new();
     for index in spread(items.len(), task.limit) {
-        match question(subject, task, &pool, index, &items[index]) {
+        match (Asking { subject, task, pool: &pool, index, item: &items[index] }).question() {
             Ok(question) => questions.push(question),
-            Err(Error::Data(train::Error::TooLong { .. })) if task.too_long == OnBroken::Skip => skipped += 1,
+            Err(error @ Error::Data(train::Error::TooLong { .. })) if task.too_long == TooLong::Skip => {
+                if left_out.too_long < Skipped::KEPT {
+                    left_out.complaints.push(format!("task {}: {error}", task.name));
+                }
+                left_out.too_long += 1;
+            }
             Err(error) => return Err(error),
         }
     }
-    Ok((questions, skipped))
+    left_out.cut = questions.iter().filter(|question| question.cut).count();
+    Ok(Asked { questions, left_out })
 }
 
 /// At most `limit` places of `count`, evenly spread.
@@ -59,8 +89,8 @@ fn spread(count: usize, limit: Option<usize>) -> impl Iterator<Item = usize> {
     (0..most).map(move |i| (i as u128 * count as u128 / most as u128) as usize)
 }
 
-fn load(data: &Data) -> Result<(Vec<Item>, usize), Error> {
-    let (mut items, mut skipped) = (Vec::new(), 0);
+fn load(data: &Data) -> Result<(Vec<Item>, LeftOut), Error> {
+    let (mut items, mut left_out) = (Vec::new(), LeftOut::default());
     for file in &data.files {
         let loaded = match &data.columns {
             None => read_objects(file, data.on_broken, |object| Ok(item(object)))?,
@@ -73,9 +103,11 @@ fn load(data: &Data) -> Result<(Vec<Item>, usize), Error> {
             }
         };
         items.extend(loaded.records);
-        skipped += loaded.skipped.count;
+        left_out.broken += loaded.skipped.count;
+        left_out.complaints.extend(loaded.skipped.first.iter().map(ToString::to_string));
+        left_out.complaints.truncate(Skipped::KEPT);
     }
-    Ok((items, skipped))
+    Ok((items, left_out))
 }
 
 /// Texts, numbers and booleans as texts, and lists of these; what else there is is left out.
@@ -91,84 +123,147 @@ fn item(object: &serde_json::Map<String, Value>) -> Item {
     Item { case: object.iter().filter_map(field).collect(), lists: object.iter().filter_map(lists).collect() }
 }
 
-fn question(
-    subject: &Subject<'_>,
-    task: &Task,
-    pool: &[Case],
+/// A case that becomes a question.
+struct Asking<'a> {
+    subject: &'a Subject<'a>,
+    task: &'a Task,
+    pool: &'a [Case],
+    /// Place in the data.
     index: usize,
-    item: &Item,
-) -> Result<Question, Error> {
-    let wrong = |expected: String, got: String| Error::Case { task: task.name.clone(), index, expected, got };
-    let list = |field: &String| match item.lists.get(field) {
-        Some(list) if !list.is_empty() => Ok(list.clone()),
-        Some(_) => Err(wrong(format!("texts in the list `{field}`"), "an empty list".into())),
-        None => Err(wrong(format!("a list of texts in the field `{field}`"), "none".into())),
-    };
-    let text = |field: &String| {
-        let missing = || wrong(format!("text in the field `{field}`"), "none".into());
-        item.case.get(field).map(str::to_owned).ok_or_else(missing)
-    };
-    let options = match &task.method {
-        Method::Choose { options: Options::Listed(options), .. } => options.clone(),
-        Method::Choose { options: Options::Field(field), .. } => list(field)?,
-        Method::Generate { .. } => Vec::new(),
-    };
-    let references = match (&task.references, &task.method) {
-        (Some(field), _) => list(field)?,
-        (None, Method::Choose { right: Some(field), .. }) => {
-            let place = text(field)?;
-            let right = place.trim().parse().ok().and_then(|place: usize| options.get(place));
-            let expected = || format!("a number below {} in the field `{field}`", options.len());
-            vec![right.cloned().ok_or_else(|| wrong(expected(), place.clone()))?]
-        }
-        (None, _) => vec![task.form.answer.fill(index, &item.case)?],
-    };
-    if !options.is_empty() && !options.iter().any(|option| references.contains(option)) {
-        return Err(wrong(format!("one of the options {options:?}"), format!("the answer {references:?}")));
-    }
-    let reference = subject.encode(&references[0])?;
-    let room = room(subject, task, &options, reference.len())?;
-    let text_of_prompt = prompt(subject, task, pool, index, &item.case, room)?;
-    Ok(Question {
-        index,
-        prompt: subject.encode(&text_of_prompt)?,
-        text: text_of_prompt,
-        references,
-        reference,
-        subject: task.subject.as_ref().map(text).transpose()?,
-        options,
-    })
+    item: &'a Item,
 }
 
-/// Tokens that a prompt leaves to the reference, to each option, or to the lengths that are tried.
-fn room(subject: &Subject<'_>, task: &Task, options: &[String], reference: usize) -> Result<usize, Error> {
-    // Whatever its reference, an answer has a token.
-    let mut room = reference.max(1);
-    for option in options {
-        room = room.max(subject.encode(option)?.len());
+impl Asking<'_> {
+    fn question(&self) -> Result<Question, Error> {
+        let (subject, task, index) = (self.subject, self.task, self.index);
+        let options = match &task.method {
+            Method::Choose { options: Options::Listed(options), .. } => options.clone(),
+            Method::Choose { options: Options::Field(field), .. } => self.list(field)?,
+            Method::Generate { .. } => Vec::new(),
+        };
+        let references = self.references(&options)?;
+        let reference = subject.encode(&references[0])?;
+        let lengths = self.lengths(&references[0], reference.len())?;
+        let room = self.room(&options, &lengths, reference.len())?;
+        let (text, prompt, cut) = self.prompt(room)?;
+        let subject = task.subject.as_ref().map(|field| self.text(field)).transpose()?;
+        Ok(Question { index, text, prompt, references, reference, lengths, subject, options, cut })
     }
-    match &task.method {
-        Method::Generate { length: Length::Fixed(lengths), .. } => {
-            Ok(lengths.iter().fold(room, |room, &length| room.max(length)))
-        }
-        Method::Generate { .. } | Method::Choose { .. } => Ok(room),
-    }
-}
 
-/// The prompt, with as many demonstrations as fit.
-fn prompt(
-    subject: &Subject<'_>,
-    task: &Task,
-    pool: &[Case],
-    index: usize,
-    case: &Case,
-    room: usize,
-) -> Result<String, Error> {
-    let most = subject.model.max_len().unwrap_or(usize::MAX);
-    let (number, seed) = task.shots.as_ref().map_or((0, 0), |shots| (shots.number, shots.seed));
-    // BOS and EOS need a place, too.
-    let limit = most.saturating_sub(room).saturating_sub(2);
-    let shots = Shots { pool, most: number, limit, seed };
-    let tokens = |text: &str| -> Result<usize, pipeline::Error> { Ok(subject.encode(text)?.len()) };
-    Ok(shots.prompt(&task.form, index, case, tokens)?.text)
+    fn wrong(&self, expected: impl Into<String>, got: impl Into<String>) -> Error {
+        let (expected, got) = (expected.into(), got.into());
+        Error::Case { task: self.task.name.clone(), index: self.index, expected, got }
+    }
+
+    fn list(&self, field: &str) -> Result<Vec<String>, Error> {
+        match self.item.lists.get(field) {
+            Some(list) if !list.is_empty() => Ok(list.clone()),
+            Some(_) => Err(self.wrong(format!("texts in the list `{field}`"), "an empty list")),
+            None => Err(self.wrong(format!("a list of texts in the field `{field}`"), "none")),
+        }
+    }
+
+    fn text(&self, field: &str) -> Result<String, Error> {
+        let missing = || self.wrong(format!("text in the field `{field}`"), "none");
+        self.item.case.get(field).map(str::to_owned).ok_or_else(missing)
+    }
+
+    /// The right answers, which must be among the options and fit the metrics.
+    fn references(&self, options: &[String]) -> Result<Vec<String>, Error> {
+        let references = match (&self.task.references, &self.task.method) {
+            (Some(field), _) => self.list(field)?,
+            (None, Method::Choose { right: Some(field), .. }) => {
+                let place = self.text(field)?;
+                let right = place.trim().parse().ok().and_then(|place: usize| options.get(place));
+                let expected = || format!("a number below {} in the field `{field}`", options.len());
+                vec![right.cloned().ok_or_else(|| self.wrong(expected(), place.clone()))?]
+            }
+            (None, _) => vec![self.task.form.answer.fill(self.index, &self.item.case)?],
+        };
+        if !options.is_empty() && !options.iter().any(|option| references.contains(option)) {
+            return Err(
+                self.wrong(format!("one of the options {options:?}"), format!("the answer {references:?}"))
+            );
+        }
+        for metric in &self.task.metrics {
+            if let Some((what, has)) = metric.wants()
+                && !references.iter().any(|reference| has(reference))
+            {
+                let expected = format!("{what} in the right answer, for the metric {metric}");
+                return Err(self.wrong(expected, format!("{references:?}")));
+            }
+        }
+        Ok(references)
+    }
+
+    /// The lengths that are tried.
+    fn lengths(&self, reference: &str, tokens: usize) -> Result<Vec<usize>, Error> {
+        match &self.task.method {
+            Method::Generate { length: Length::Oracle, .. } => Ok(vec![tokens]),
+            Method::Generate { length: Length::Fixed(lengths), .. } => Ok(lengths.clone()),
+            Method::Generate { length: Length::WithNumber(more), .. } => {
+                let wrong =
+                    || self.wrong("a number in the right answer, for its length", format!("{reference:?}"));
+                let number = last_integer(reference).ok_or_else(wrong)?;
+                Ok(vec![more + self.subject.encode(&number)?.len()])
+            }
+            Method::Generate { length: Length::Predicted(_), .. } | Method::Choose { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// Tokens that a prompt leaves to the reference, to each option, and to the lengths that are tried.
+    fn room(&self, options: &[String], lengths: &[usize], reference: usize) -> Result<usize, Error> {
+        // Whatever its reference, an answer has a token.
+        let mut room = lengths.iter().fold(reference.max(1), |room, &length| room.max(length));
+        for option in options {
+            room = room.max(self.subject.encode(option)?.len());
+        }
+        Ok(room)
+    }
+
+    /// The prompt in words and in tokens, with as many demonstrations as fit; and whether it was cut.
+    fn prompt(&self, room: usize) -> Result<(String, Vec<TokenId>, bool), Error> {
+        let (subject, task, case) = (self.subject, self.task, &self.item.case);
+        let most = subject.model.max_len().unwrap_or(usize::MAX);
+        // BOS and EOS need a place, too.
+        let limit = most.saturating_sub(room).saturating_sub(2);
+        let cutting = task.too_long == TooLong::CutLeft;
+        let shots = Shots { limit: if cutting { usize::MAX } else { limit }, ..self.shots() };
+        let tokens = |text: &str| -> Result<usize, pipeline::Error> { Ok(subject.encode(text)?.len()) };
+        let Prompt { text, shots } = shots.prompt(&task.form, self.index, case, tokens)?;
+        if shots.is_empty() {
+            self.is_in_pool()?;
+        }
+        let ids = subject.encode(&text)?;
+        if ids.len() <= limit {
+            return Ok((text, ids, false));
+        }
+        if limit == 0 {
+            // What is left would be no question.
+            return Err(train::Error::TooLong { index: self.index, limit, got: ids.len() }.into());
+        }
+        let ids = ids[ids.len() - limit..].to_vec();
+        Ok((subject.decode(&ids)?, ids, true))
+    }
+
+    /// A subject that the pool writes otherwise would silently have no demonstrations.
+    fn is_in_pool(&self) -> Result<(), Error> {
+        let Some(Demonstrations { number: 1.., same: Some(field), .. }) = &self.task.shots else {
+            return Ok(());
+        };
+        let subject = self.text(field)?;
+        if self.pool.iter().any(|case| case.get(field) == Some(&subject)) {
+            return Ok(());
+        }
+        Err(self.wrong(format!("a demonstration whose `{field}` is {subject:?}"), "none in the pool"))
+    }
+
+    fn shots(&self) -> Shots<'_> {
+        match &self.task.shots {
+            None => Shots::drawn(&[], 0, 0),
+            Some(Demonstrations { number, same, order, .. }) => {
+                Shots { most: *number, same: same.as_deref(), order: *order, ..Shots::drawn(self.pool, 0, 0) }
+            }
+        }
+    }
 }

@@ -64,6 +64,16 @@ pub enum Error {
         /// Its data files.
         files: Vec<PathBuf>,
     },
+    /// A network that predicts the next token can be read from left to right alone.
+    #[error(
+        "task {task}: generate.strategy: expected `ar`, or none, for a network that predicts the next token, got `{got}`"
+    )]
+    Strategy {
+        /// The task.
+        task: String,
+        /// What it asks for.
+        got: String,
+    },
     /// A case cannot be asked or judged as the task says.
     #[error("task {task}, case {index}: expected {expected}, got {got}")]
     Case {

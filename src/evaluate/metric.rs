@@ -6,8 +6,9 @@ use std::str::FromStr;
 use super::error::Error;
 use crate::core::Likelihood;
 use crate::train::metrics::{
-    Bleu, BleuTokens, Chrf, Rouge, distinct_n, edit_distance, error_rate, flexible_answer, gsm8k_answer,
-    rouge, rouge_sets, same_choice, same_last_integer, self_bleu, squad,
+    Bleu, BleuTokens, Chrf, Rouge, choice_letter, distinct_n, edit_distance, error_rate, flexible_answer,
+    gsm8k_answer, last_integer, rouge, rouge_sets, rouge_stems, rouge_with, same_choice, same_choice_letter,
+    same_last_integer, self_bleu, squad,
 };
 
 /// A way to judge answers, with the name that task files use.
@@ -15,14 +16,17 @@ use crate::train::metrics::{
 /// | names | value |
 /// |---|---|
 /// | `accuracy` | the answer equals a reference, white space at the ends aside |
-/// | `same-choice`, `last-integer`, `gsm8k`, `gsm8k-flexible` | the rules of [`metrics`](crate::train::metrics) for MMLU, MGSM and GSM8K |
+/// | `same-choice`, `choice-letter` | the answer is the reference's letter alone, or names it: rules of [`metrics`](crate::train::metrics) |
+/// | `last-integer`, `gsm8k`, `gsm8k-flexible` | the rules there for MGSM and GSM8K; a reference without `#### ` has its last number for the last |
 /// | `squad-em`, `squad-f1` | SQuAD v1.1 |
-/// | `bleu`, `bleu-lc`, `bleu-intl`, `bleu-zh`, `bleu-char`, `chrf`, `chrf++` | sacreBLEU, in percent |
+/// | `bleu`, `bleu-intl`, `bleu-zh`, `bleu-char`, `chrf`, `chrf++` | sacreBLEU, in percent |
+/// | `bleu-lc`, `bleu-intl-lc`, `bleu-zh-lc`, `bleu-char-lc` | the same in lower case; the paper has the first into English, the second into German |
 /// | `rouge-1`, `rouge-2`, `rouge-l`, `rouge-lsum` | F₁ of rouge-score, unstemmed |
+/// | `rouge-1-stem`, `rouge-2-stem`, `rouge-l-stem`, `rouge-lsum-stem` | the same with `use_stemmer=True` |
 /// | `rouge-sets-1`, `rouge-sets-2`, `rouge-sets-l` | F₁ of the package `rouge` |
 /// | `word-error-rate`, `character-error-rate` | edits per reference word or character |
 /// | `distinct-1`, `distinct-2`, `self-bleu` | diversity of the answers, of words between white space |
-/// | `bits-per-token`, `perplexity-bound` | bounds of the likelihood of the first reference and EOS |
+/// | `bits-per-token`, `perplexity-bound` | bounds of the likelihood of the first reference and EOS; exact for a network that predicts the next token |
 ///
 /// All but BLEU and chrF are from 0, and to 1 but for error rates, bits and perplexities. Of several
 /// references the best counts, except where BLEU and chrF have their own rule.
@@ -42,6 +46,7 @@ pub struct Metric(Kind);
 enum Kind {
     Accuracy,
     SameChoice,
+    ChoiceLetter,
     LastInteger,
     Gsm8k,
     Gsm8kFlexible,
@@ -50,6 +55,7 @@ enum Kind {
     Bleu(Bleu),
     Chrf(Chrf),
     Rouge(Rouge),
+    RougeStem(Rouge),
     RougeSets(Rouge),
     WordErrorRate,
     CharacterErrorRate,
@@ -67,9 +73,10 @@ const fn chrf(word_order: usize) -> Kind {
     Kind::Chrf(Chrf { char_order: 6, word_order, beta: 2, lowercase: false, whitespace: false })
 }
 
-const NAMED: [(&str, Kind); 28] = [
+const NAMED: [(&str, Kind); 36] = [
     ("accuracy", Kind::Accuracy),
     ("same-choice", Kind::SameChoice),
+    ("choice-letter", Kind::ChoiceLetter),
     ("last-integer", Kind::LastInteger),
     ("gsm8k", Kind::Gsm8k),
     ("gsm8k-flexible", Kind::Gsm8kFlexible),
@@ -80,12 +87,19 @@ const NAMED: [(&str, Kind); 28] = [
     ("bleu-intl", bleu(BleuTokens::International, false)),
     ("bleu-zh", bleu(BleuTokens::Chinese, false)),
     ("bleu-char", bleu(BleuTokens::Characters, false)),
+    ("bleu-intl-lc", bleu(BleuTokens::International, true)),
+    ("bleu-zh-lc", bleu(BleuTokens::Chinese, true)),
+    ("bleu-char-lc", bleu(BleuTokens::Characters, true)),
     ("chrf", chrf(0)),
     ("chrf++", chrf(2)),
     ("rouge-1", Kind::Rouge(Rouge::N(1))),
     ("rouge-2", Kind::Rouge(Rouge::N(2))),
     ("rouge-l", Kind::Rouge(Rouge::L)),
     ("rouge-lsum", Kind::Rouge(Rouge::Lsum)),
+    ("rouge-1-stem", Kind::RougeStem(Rouge::N(1))),
+    ("rouge-2-stem", Kind::RougeStem(Rouge::N(2))),
+    ("rouge-l-stem", Kind::RougeStem(Rouge::L)),
+    ("rouge-lsum-stem", Kind::RougeStem(Rouge::Lsum)),
     ("rouge-sets-1", Kind::RougeSets(Rouge::N(1))),
     ("rouge-sets-2", Kind::RougeSets(Rouge::N(2))),
     ("rouge-sets-l", Kind::RougeSets(Rouge::L)),
@@ -97,6 +111,9 @@ const NAMED: [(&str, Kind); 28] = [
     ("bits-per-token", Kind::BitsPerToken),
     ("perplexity-bound", Kind::PerplexityBound),
 ];
+
+/// What a text must have, in words and as a test.
+pub(super) type Wanted = (&'static str, fn(&str) -> bool);
 
 /// An answer beside what it should be.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +127,17 @@ impl Metric {
     /// Whether it needs the likelihood of the references.
     pub(crate) fn needs_likelihood(self) -> bool {
         matches!(self.0, Kind::BitsPerToken | Kind::PerplexityBound)
+    }
+
+    /// What a reference must have to be compared at all.
+    pub(super) fn wants(self) -> Option<Wanted> {
+        match self.0 {
+            Kind::Gsm8k => Some(("a number behind `#### `", |text| gsm8k_answer(text).is_some())),
+            Kind::Gsm8kFlexible => Some(("a number", |text| flexible_reference(text).is_some())),
+            Kind::LastInteger => Some(("a number", |text| last_integer(text).is_some())),
+            Kind::ChoiceLetter => Some(("a letter from A to J", |text| choice_letter(text).is_some())),
+            _ => None,
+        }
     }
 
     /// Whether an answer alone has a value.
@@ -133,16 +161,18 @@ impl Metric {
         match self.0 {
             Kind::Accuracy => share(&|a, b| a.trim() == b.trim()),
             Kind::SameChoice => share(&same_choice),
+            Kind::ChoiceLetter => share(&same_choice_letter),
             Kind::LastInteger => share(&same_last_integer),
             Kind::Gsm8k => share(&|a, b| gsm8k_answer(a).is_some_and(|got| Some(got) == gsm8k_answer(b))),
             Kind::Gsm8kFlexible => {
-                share(&|a, b| flexible_answer(a).is_some_and(|got| Some(got) == gsm8k_answer(b)))
+                share(&|a, b| flexible_answer(a).is_some_and(|got| Some(got) == flexible_reference(b)))
             }
             Kind::SquadExact => mean(&|a, b| squad(a, &[b]).exact),
             Kind::SquadF1 => mean(&|a, b| squad(a, &[b]).f1),
             Kind::Bleu(bleu) => Some(bleu.corpus_multi(pairs()).score),
             Kind::Chrf(chrf) => Some(chrf.corpus_multi(pairs())),
             Kind::Rouge(kind) => mean(&|a, b| rouge(kind, a, b).f1),
+            Kind::RougeStem(kind) => mean(&|a, b| rouge_with(kind, a, b, rouge_stems).f1),
             Kind::RougeSets(kind) => mean(&|a, b| rouge_sets(kind, a, b).f1),
             Kind::WordErrorRate => Some(errors(cases, |text| words(text))),
             Kind::CharacterErrorRate => Some(errors(cases, |text| text.chars().collect())),
@@ -184,8 +214,9 @@ impl Metric {
         )
     }
 
-    /// What was computed, for a report; `references` is how many a case has, `var` if that varies.
-    pub(super) fn signature(self, references: &str, draws: usize) -> String {
+    /// What was computed, for a report; `references` is how many a case has, `var` if that varies; `draws` are
+    /// those of a likelihood, if it is a bound.
+    pub(super) fn signature(self, references: &str, draws: Option<usize>) -> String {
         let ours = |what: &str| {
             format!("nrefs:{references}|{what}|version:diffusion-lm-{}", env!("CARGO_PKG_VERSION"))
         };
@@ -194,16 +225,23 @@ impl Metric {
             Kind::Bleu(bleu) => of_package(bleu.signature()),
             Kind::Chrf(chrf) => of_package(chrf.signature()),
             Kind::Rouge(_) => ours("rouge-score:f1|stem:no"),
+            Kind::RougeStem(_) => ours("rouge-score:f1|stem:porter"),
             Kind::RougeSets(_) => ours("rouge:f1"),
             Kind::Gsm8kFlexible => ours("lm-eval:flexible-extract"),
             Kind::SquadExact | Kind::SquadF1 => ours("squad:1.1"),
             Kind::WordErrorRate | Kind::Distinct(_) | Kind::SelfBleu => ours("tok:white-space"),
-            Kind::BitsPerToken | Kind::PerplexityBound => {
-                ours(&format!("bound:nelbo|draws:{draws}|level:count,stratified|eos:yes"))
-            }
+            Kind::BitsPerToken | Kind::PerplexityBound => match draws {
+                Some(draws) => ours(&format!("bound:nelbo|draws:{draws}|level:count,stratified|eos:yes")),
+                None => ours("exact:left-to-right|eos:yes"),
+            },
             _ => ours(&format!("rule:{self}")),
         }
     }
+}
+
+/// The number behind the reference's `#### `, or else its last.
+fn flexible_reference(text: &str) -> Option<String> {
+    gsm8k_answer(text).or_else(|| flexible_answer(text))
 }
 
 fn texts(references: &[String]) -> Vec<&str> {
@@ -286,6 +324,27 @@ mod tests {
     }
 
     #[test]
+    fn names_of_variants_do_what_they_say() {
+        let value = |name: &str, answer: &str, reference: &str| {
+            name.parse::<Metric>().expect(name).of_answers(&[answer.into()], &[reference.into()]).expect(name)
+        };
+        assert!(value("rouge-1", "She was testing", "She was tested") < 0.7);
+        assert!((value("rouge-1-stem", "She was testing", "She was tested") - 1.0).abs() < 1e-12);
+        for name in ["bleu", "bleu-intl", "bleu-zh", "bleu-char"] {
+            let (said, right) = ("THE KITE FALLS DOWN", "the kite falls down");
+            assert!(value(name, said, right) < 50.0);
+            assert!((value(&format!("{name}-lc"), said, right) - 100.0).abs() < 1e-9, "{name}");
+        }
+        // Only the international tokeniser knows this dash.
+        let (said, right) = ("a b c d–e f", "A B C D – E F");
+        assert!(value("bleu-intl-lc", said, right) > 99.9 && value("bleu-lc", said, right) < 99.9);
+        assert!(value("choice-letter", "(B) it is", "B") > value("same-choice", "(B) it is", "B"));
+        // Without `#### ` the reference's last number counts.
+        assert!(value("gsm8k-flexible", "so it is 18.", "18") > 0.0);
+        assert!(value("gsm8k-flexible", "so it is 18.", "9 and\n#### 18 eggs of 20") > 0.0);
+    }
+
+    #[test]
     fn scores_are_those_of_the_metrics_and_of_hand_counts() {
         let references = [vec!["a b c".to_owned()], vec!["d e".to_owned(), "x y z #### 4".to_owned()]];
         let judged = |answer, references| Judged { answer, references, likelihood: None };
@@ -298,6 +357,7 @@ mod tests {
         assert!(score("gsm8k").abs() < 1e-12 && score("accuracy").abs() < 1e-12);
         // a, b of three; x, y, 4 of four and of four, "#### 4" having the token 4 alone.
         assert!((score("rouge-1") - f64::midpoint(2.0 / 3.0, 3.0 / 4.0)).abs() < 1e-12);
+        assert!((score("rouge-1-stem") - score("rouge-1")).abs() < 1e-12, "no word has a suffix");
         assert!((score("distinct-1") - 1.0).abs() < 1e-12);
         let pairs = [(" a b d", vec!["a b c"]), ("x y so 4", vec!["d e", "x y z #### 4"])];
         assert!((score("chrf") - Chrf::default().corpus_multi(pairs.clone())).abs() < 1e-12);

@@ -2,12 +2,13 @@
 //!
 //! The wording, the data and the metrics are those of training ([`train::data`](crate::train::data),
 //! [`train::metrics`](crate::train::metrics)), the decoding is that of [`sampling`](crate::sampling), and
-//! options are compared by the bound of [`core::likelihood`](crate::core::likelihood). No result depends
-//! on how rows are batched.
+//! options are compared by the bound of [`core::likelihood`](crate::core::likelihood), or by what a network that
+//! predicts the next token says. No result depends on how rows are batched.
 
 mod answer;
 mod cases;
 mod error;
+mod left_to_right;
 mod metric;
 mod report;
 mod task;
@@ -20,15 +21,16 @@ use crate::models::{Encoder, LengthHead};
 use crate::pipeline;
 use crate::sampling::wrap::Counted;
 use crate::text::Text;
+use crate::view::View;
 
 pub use self::error::Error;
 pub use self::metric::Metric;
 pub use self::report::{Output, Report, Score, Table};
-pub use self::task::{Data, Demonstrations, Length, Method, Normalise, Options, Task};
+pub use self::task::{Data, Demonstrations, Length, Method, Normalise, Options, Task, TooLong};
 
 use self::answer::Asking;
-use self::cases::Question;
-use self::report::Cost;
+use self::cases::{Asked, Question};
+use self::report::{Cost, Judge};
 
 /// What is evaluated: a network, its tokenizer, and what guesses lengths, if anything does.
 #[derive(Clone, Copy)]
@@ -36,6 +38,7 @@ pub struct Subject<'a> {
     model: &'a dyn Denoiser,
     text: &'a Text,
     vocabulary: Vocabulary,
+    view: View,
     lengths: Option<(&'a Encoder, &'a LengthHead)>,
 }
 
@@ -43,7 +46,15 @@ impl<'a> Subject<'a> {
     /// Any network with a tokenizer of its vocabulary. Of a [`Pipeline`](crate::pipeline::Pipeline), its
     /// [`denoiser`](crate::pipeline::Pipeline::denoiser).
     pub fn new(model: &'a dyn Denoiser, text: &'a Text) -> Self {
-        Self { model, text, vocabulary: *text.vocabulary(), lengths: None }
+        Self { model, text, vocabulary: *text.vocabulary(), view: View::Denoiser, lengths: None }
+    }
+
+    /// Says by which view the network was made a denoiser, [`Pipeline::view`](crate::pipeline::Pipeline::view).
+    /// One that predicts the next token is decoded from left to right, a token a step, up to its first EOS, and
+    /// its likelihoods are exact; without this it would be taken for a denoiser, which it is a bad one of.
+    #[must_use]
+    pub fn with_view(self, view: View) -> Self {
+        Self { view, ..self }
     }
 
     /// Guesses lengths with a head and the network whose features it reads.
@@ -84,7 +95,8 @@ impl<'a> Subject<'a> {
 /// # Errors
 /// [`Error::NoCases`] for empty data; [`Error::Case`] for a case without what the task needs;
 /// [`Error::Data`] for data that cannot be read, lacks a field, or does not fit the network, unless that is
-/// skipped; [`Error::Pipeline`] if the tokenizer fails, or lengths are to be guessed without a head;
+/// skipped or cut; [`Error::Strategy`] for a network that cannot be decoded as the task wants;
+/// [`Error::Pipeline`] if the tokenizer fails, or lengths are to be guessed without a head;
 /// [`Error::Core`] and [`Error::Sampling`] if the network misbehaves.
 ///
 /// # Example
@@ -95,7 +107,7 @@ impl<'a> Subject<'a> {
 /// let (pipeline, _) = Pipeline::load("assets/g2p", &Device::default())?;
 /// let task = Task::read("tasks/g2p.toml")?;
 /// let network = pipeline.denoiser();
-/// let subject = Subject::new(&network, &pipeline.text).with_lengths(pipeline.lengths());
+/// let subject = Subject::new(&network, &pipeline.text).with_view(pipeline.view).with_lengths(pipeline.lengths());
 /// let report = evaluate(&subject, &task, |done, of| eprintln!("{done} of {of}"))?;
 /// println!("{}", Table(&[report]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -105,7 +117,7 @@ pub fn evaluate(
     task: &Task,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Report, Error> {
-    let (questions, skipped) = cases::questions(subject, task)?;
+    let Asked { questions, left_out } = cases::questions(subject, task)?;
     let begin = Instant::now();
     let model = Counted::new(subject.model);
     let asking = Asking { subject, model: &model, task };
@@ -117,5 +129,6 @@ pub fn evaluate(
     }
     let seconds = begin.elapsed().as_secs_f64();
     let cost = Cost { seconds, forwards: model.forwards(), evaluations: model.rows() };
-    Ok(Report::new(task, &questions, &answers, skipped, cost))
+    let judge = Judge { task, view: subject.view };
+    Ok(judge.report(&questions, &answers, left_out, cost))
 }

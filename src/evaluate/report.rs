@@ -6,10 +6,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::answer::{Answer, draws};
-use super::cases::Question;
+use super::answer::{Answer, decoder, draws};
+use super::cases::{LeftOut, Question};
 use super::metric::{Judged, Metric};
 use super::task::{Length, Method, Task};
+use crate::view::View;
 
 /// The scores of a task, what they cost, and what was answered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,8 +22,14 @@ pub struct Report {
     pub method: String,
     /// Cases that were answered.
     pub cases: usize,
-    /// Broken records, and cases that did not fit the network.
-    pub skipped: usize,
+    /// Broken records of the data, which were left out.
+    pub broken: usize,
+    /// Cases that did not fit the network, which were left out.
+    pub too_long: usize,
+    /// Cases whose prompt lost its beginning.
+    pub cut: usize,
+    /// What is wrong with the first records and cases that were left out, with file and line, or place in the data.
+    pub complaints: Vec<String>,
     /// Seconds for the answers and for likelihoods that metrics ask for, reading aside.
     pub seconds: f64,
     /// Tokens of the answers.
@@ -85,14 +92,21 @@ pub(super) struct Cost {
     pub(super) evaluations: usize,
 }
 
-impl Report {
-    pub(super) fn new(
-        task: &Task,
+/// What a report is made by.
+pub(super) struct Judge<'a> {
+    pub(super) task: &'a Task,
+    pub(super) view: View,
+}
+
+impl Judge<'_> {
+    pub(super) fn report(
+        &self,
         questions: &[Question],
         answers: &[Answer],
-        skipped: usize,
+        left_out: LeftOut,
         cost: Cost,
-    ) -> Self {
+    ) -> Report {
+        let task = self.task;
         let judged: Vec<Judged<'_>> = questions
             .iter()
             .zip(answers)
@@ -105,20 +119,78 @@ impl Report {
         let subjects: Vec<Option<&str>> =
             questions.iter().map(|question| question.subject.as_deref()).collect();
         let outputs = questions.iter().zip(&judged).map(|(question, &judged)| output(task, question, judged));
-        Self {
+        Report {
             task: task.name.clone(),
-            method: describe(&task.method),
+            method: self.method(),
             cases: questions.len(),
-            skipped,
+            broken: left_out.broken,
+            too_long: left_out.too_long,
+            cut: left_out.cut,
+            complaints: left_out.complaints,
             seconds: cost.seconds,
             tokens: answers.iter().map(|answer| answer.tokens).sum(),
             forwards: cost.forwards,
             evaluations: cost.evaluations,
-            scores: task.metrics.iter().map(|&metric| score(task, metric, &judged, &subjects)).collect(),
+            scores: task.metrics.iter().map(|&metric| self.score(metric, &judged, &subjects)).collect(),
             outputs: outputs.collect(),
         }
     }
 
+    fn score(&self, metric: Metric, judged: &[Judged<'_>], subjects: &[Option<&str>]) -> Score {
+        let mut groups: BTreeMap<&str, Vec<Judged<'_>>> = BTreeMap::new();
+        for (&judged, subject) in judged.iter().zip(subjects) {
+            if let Some(subject) = subject {
+                groups.entry(subject).or_default().push(judged);
+            }
+        }
+        let by_subject: BTreeMap<String, f64> = groups
+            .into_iter()
+            .filter_map(|(subject, judged)| Some((subject.to_owned(), metric.score(&judged)?)))
+            .collect();
+        let mean = by_subject.values().sum::<f64>() / by_subject.len() as f64;
+        let counts: BTreeSet<usize> = judged.iter().map(|judged| judged.references.len()).collect();
+        let references = match counts.first() {
+            Some(count) if counts.len() == 1 => count.to_string(),
+            _ => "var".to_owned(),
+        };
+        let draws = (self.view != View::NextToken).then(|| draws(self.task));
+        Score {
+            metric: metric.to_string(),
+            value: metric.score(judged),
+            macro_mean: (!by_subject.is_empty()).then_some(mean),
+            by_subject,
+            signature: metric.signature(&references, draws),
+        }
+    }
+
+    /// How answers were found, in words.
+    fn method(&self) -> String {
+        let exact = self.view == View::NextToken;
+        match &self.task.method {
+            Method::Generate { length, strategy, steps, temperature } => {
+                let length = match length {
+                    Length::Oracle => "the reference's length".to_owned(),
+                    Length::Predicted(beam) => format!("best of {beam} predicted lengths"),
+                    Length::Fixed(lengths) => format!("lengths {lengths:?}"),
+                    Length::WithNumber(more) => format!("the reference's number and {more} tokens"),
+                };
+                let strategy = decoder(self.task, *strategy, *temperature, self.view)
+                    .map_or_else(|error| error.to_string(), |strategy| strategy.to_string());
+                let drawn =
+                    if *temperature > 0.0 { format!(" at temperature {temperature}") } else { String::new() };
+                let steps = if exact { "a token a step".to_owned() } else { format!("{steps} steps") };
+                format!("{strategy}{drawn}, {steps}, {length}")
+            }
+            Method::Choose { normalise, draws, .. } => {
+                let normalise = format!("{normalise:?}").to_lowercase();
+                let draws = if exact { "exact".to_owned() } else { format!("{draws} draws") };
+                format!("likeliest option, normalised by {normalise}, {draws}")
+            }
+        }
+    }
+}
+
+impl Report {
     /// Writes [`Report::outputs`] as JSON, one a line.
     ///
     /// # Errors
@@ -145,51 +217,6 @@ fn output(task: &Task, question: &Question, judged: Judged<'_>) -> Output {
     }
 }
 
-fn score(task: &Task, metric: Metric, judged: &[Judged<'_>], subjects: &[Option<&str>]) -> Score {
-    let mut groups: BTreeMap<&str, Vec<Judged<'_>>> = BTreeMap::new();
-    for (&judged, subject) in judged.iter().zip(subjects) {
-        if let Some(subject) = subject {
-            groups.entry(subject).or_default().push(judged);
-        }
-    }
-    let by_subject: BTreeMap<String, f64> = groups
-        .into_iter()
-        .filter_map(|(subject, judged)| Some((subject.to_owned(), metric.score(&judged)?)))
-        .collect();
-    let mean = by_subject.values().sum::<f64>() / by_subject.len() as f64;
-    let counts: BTreeSet<usize> = judged.iter().map(|judged| judged.references.len()).collect();
-    let references = match counts.first() {
-        Some(count) if counts.len() == 1 => count.to_string(),
-        _ => "var".to_owned(),
-    };
-    Score {
-        metric: metric.to_string(),
-        value: metric.score(judged),
-        macro_mean: (!by_subject.is_empty()).then_some(mean),
-        by_subject,
-        signature: metric.signature(&references, draws(task)),
-    }
-}
-
-fn describe(method: &Method) -> String {
-    match method {
-        Method::Generate { length, strategy, steps, temperature } => {
-            let length = match length {
-                Length::Oracle => "the reference's length".to_owned(),
-                Length::Predicted(beam) => format!("best of {beam} predicted lengths"),
-                Length::Fixed(lengths) => format!("lengths {lengths:?}"),
-            };
-            let drawn =
-                if *temperature > 0.0 { format!(" at temperature {temperature}") } else { String::new() };
-            format!("{strategy}{drawn}, {steps} steps, {length}")
-        }
-        Method::Choose { normalise, draws, .. } => {
-            let normalise = format!("{normalise:?}").to_lowercase();
-            format!("likeliest option, normalised by {normalise}, {draws} draws")
-        }
-    }
-}
-
 /// Shows reports as a table, a line for each score.
 ///
 /// # Example
@@ -202,7 +229,10 @@ pub struct Table<'a>(pub &'a [Report]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let title = ["task", "metric", "value", "macro", "cases", "skipped", "NFE/case", "seconds", "method"];
+        let title = [
+            "task", "metric", "value", "macro", "cases", "broken", "too long", "cut", "NFE/case", "seconds",
+            "method",
+        ];
         let mut lines = vec![title.map(str::to_owned)];
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
         for report in self.0 {
@@ -214,7 +244,9 @@ impl fmt::Display for Table<'_> {
                     number(score.value),
                     number(score.macro_mean),
                     report.cases.to_string(),
-                    report.skipped.to_string(),
+                    report.broken.to_string(),
+                    report.too_long.to_string(),
+                    report.cut.to_string(),
                     format!("{nfe:.1}"),
                     format!("{:.1}", report.seconds),
                     report.method.clone(),

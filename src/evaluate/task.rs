@@ -6,19 +6,20 @@ use serde::Deserialize;
 
 use super::metric::Metric;
 use crate::sampling::Strategy;
-use crate::train::data::{Form, OnBroken};
+use crate::train::data::{Form, OnBroken, ShotOrder};
 
 /// What is asked, how the answer is found, and how it is judged: a small TOML file.
 ///
 /// ```toml
 /// name = "questions"
-/// form = "chain-of-thought"       # a name of `forms::NAMED`, or a table of head, query, gap, answer, between
+/// form = "chain-of-thought"       # a name of `forms::NAMED`, or a table of query, answer and, where they are not
+///                                 # empty, head, gap, shot, between; like = "mgsm" takes what is not said from there
 /// metrics = ["accuracy", "chrf"]  # see `Metric`
 /// references = "answers"          # field with a list of right answers; without: the form's answer
 /// subject = "language"            # field that cases are grouped by, for means over groups
 /// limit = 500                     # at most so many cases, spread evenly over the data
 /// seed = 7
-/// too-long = "skip"               # or "stop": what a case does that does not fit the network
+/// too-long = "skip"               # or "stop", "cut-left": what a case does that does not fit the network
 /// rows = 64                       # of one forward pass; no result depends on it
 ///
 /// [data]                          # paths are relative to the task file
@@ -29,11 +30,14 @@ use crate::train::data::{Form, OnBroken};
 /// [shots]                         # demonstrations before each question; files and columns as above
 /// number = 4
 /// files = ["train.jsonl"]
+/// same = "language"               # field that they share with the question; without: the subject; "": none
+/// order = "drawn"                 # for each question; or "first": the pool's first for all
 /// seed = 1
 ///
 /// [generate]                      # either the answer is written ...
-/// length = "oracle"               # the first reference's; or 12; or [10, 12, 14]; or { beam = 3 }, predicted
-/// strategy = "reparam-uncond-deterministic-cosine"
+/// length = "oracle"               # the first reference's; or 12; or [10, 12, 14]; or { beam = 3 }, predicted; or
+///                                 # { with-number = 59 }: those of the reference's last integer, and 59
+/// strategy = "reparam-uncond-deterministic-cosine" # without: this, or left to right if the network predicts so
 /// steps = 10
 /// temperature = 1.0               # words are drawn; without: the likeliest
 ///
@@ -41,7 +45,7 @@ use crate::train::data::{Form, OnBroken};
 /// options = ["yes", "no"]         # or the name of a field with a list
 /// right = "label"                 # field with the right option's place from 0; without: the form's answer
 /// normalise = "sum"               # or "token", "byte": what log-likelihoods are divided by
-/// draws = 32                      # of each option's likelihood
+/// draws = 32                      # of each option's likelihood, unless it is known without
 /// ```
 ///
 /// # Example
@@ -84,7 +88,7 @@ pub struct Task {
     /// Of every draw but that of demonstrations.
     pub seed: u64,
     /// What a case does that does not fit the network.
-    pub too_long: OnBroken,
+    pub too_long: TooLong,
     /// Rows of one forward pass.
     pub rows: usize,
 }
@@ -100,15 +104,34 @@ pub struct Data {
     pub on_broken: OnBroken,
 }
 
-/// Demonstrations before each question, drawn from a pool.
+/// What a case does that does not fit the network with its answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TooLong {
+    /// It loses demonstrations; if it is too long without, that is an error.
+    #[default]
+    Stop,
+    /// It loses demonstrations; if it is too long without, it is left out, counted and reported.
+    Skip,
+    /// It keeps the last tokens of its prompt, as many as fit, demonstrations or not, and is counted; where the
+    /// answer leaves room for none, that is an error.
+    ///
+    /// # Source
+    /// Ye et al. 2023, arXiv:2308.12219, as published: of 512 tokens. There BOS goes, too; here it stays.
+    CutLeft,
+}
+
+/// Demonstrations before each question, from a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Demonstrations {
     /// At most so many.
     pub number: usize,
     /// The pool.
     pub pool: Data,
-    /// Of the draw.
-    pub seed: u64,
+    /// The field that they share with the question.
+    pub same: Option<String>,
+    /// Which of the pool.
+    pub order: ShotOrder,
 }
 
 /// How an answer is found.
@@ -119,8 +142,8 @@ pub enum Method {
     Generate {
         /// How long it may be.
         length: Length,
-        /// The decoder, candidates and all.
-        strategy: Strategy,
+        /// The decoder; without, the paper's, or left to right for a network that predicts the next token.
+        strategy: Option<Strategy>,
         /// Its steps.
         steps: usize,
         /// What its candidates are drawn at; 0 takes the likeliest.
@@ -148,6 +171,9 @@ pub enum Length {
     Predicted(usize),
     /// These.
     Fixed(Vec<usize>),
+    /// As long as the last integer of the first reference, and so many tokens more: the paper's placeholders
+    /// for answers to MGSM and GSM8K.
+    WithNumber(usize),
 }
 
 /// What there is to choose from.

@@ -7,9 +7,9 @@ use toml::Value;
 
 use super::error::Error;
 use super::metric::lookup;
-use super::task::{DRAWS, Data, Demonstrations, Length, Method, Normalise, Options, Task};
-use crate::sampling::{Candidate, Route, Strategy};
-use crate::train::data::{Form, FormText, OnBroken, forms};
+use super::task::{DRAWS, Data, Demonstrations, Length, Method, Normalise, Options, Task, TooLong};
+use crate::sampling::{Candidate, Strategy};
+use crate::train::data::{Form, FormText, OnBroken, ShotOrder, forms};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -22,7 +22,8 @@ struct RawTask {
     limit: Option<usize>,
     #[serde(default)]
     seed: u64,
-    too_long: Option<RawOnBroken>,
+    #[serde(default)]
+    too_long: TooLong,
     rows: Option<usize>,
     data: RawData,
     shots: Option<RawShots>,
@@ -44,8 +45,19 @@ struct RawShots {
     number: usize,
     files: Vec<PathBuf>,
     columns: Option<Vec<String>>,
+    same: Option<String>,
+    #[serde(default)]
+    order: RawOrder,
     #[serde(default)]
     seed: u64,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawOrder {
+    #[default]
+    Drawn,
+    First,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -78,20 +90,20 @@ struct RawChoose {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawForm {
-    #[serde(default)]
-    head: String,
-    query: String,
-    #[serde(default)]
-    gap: String,
-    answer: String,
-    #[serde(default)]
-    between: String,
+    like: Option<String>,
+    head: Option<String>,
+    query: Option<String>,
+    gap: Option<String>,
+    answer: Option<String>,
+    shot: Option<String>,
+    between: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawBeam {
-    beam: usize,
+#[serde(rename_all = "kebab-case")]
+enum RawLength {
+    Beam(usize),
+    WithNumber(usize),
 }
 
 impl Task {
@@ -123,7 +135,7 @@ impl Task {
             name: raw.name,
             data: file.data(raw.data)?,
             form: file.form(raw.form)?,
-            shots: raw.shots.map(|shots| file.shots(shots)).transpose()?,
+            shots: raw.shots.map(|shots| file.shots(shots, raw.subject.as_ref())).transpose()?,
             method: match (raw.generate, raw.choose) {
                 (Some(generate), None) => file.generate(generate)?,
                 (None, Some(choose)) => file.choose(choose)?,
@@ -137,7 +149,7 @@ impl Task {
             metrics: raw.metrics.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
             limit: raw.limit,
             seed: raw.seed,
-            too_long: on_broken(raw.too_long),
+            too_long: raw.too_long,
             rows: raw.rows.unwrap_or(64),
         })
     }
@@ -147,6 +159,19 @@ fn on_broken(raw: Option<RawOnBroken>) -> OnBroken {
     match raw {
         Some(RawOnBroken::Skip) => OnBroken::Skip,
         Some(RawOnBroken::Stop) | None => OnBroken::Stop,
+    }
+}
+
+/// The texts of a table, and of the form that it is like where it has none.
+fn reworded<'a>(raw: &'a RawForm, like: Option<FormText<'static>>) -> FormText<'a> {
+    let text = |own: &'a Option<String>, like: Option<&'static str>| own.as_deref().or(like).unwrap_or("");
+    FormText {
+        head: text(&raw.head, like.map(|form| form.head)),
+        query: text(&raw.query, like.map(|form| form.query)),
+        gap: text(&raw.gap, like.map(|form| form.gap)),
+        answer: text(&raw.answer, like.map(|form| form.answer)),
+        shot: raw.shot.as_deref().or(like.and_then(|form| form.shot)),
+        between: text(&raw.between, like.map(|form| form.between)),
     }
 }
 
@@ -173,19 +198,35 @@ impl File<'_> {
         Ok(Data { files, columns: raw.columns, on_broken: on_broken(raw.on_broken) })
     }
 
-    fn shots(&self, raw: RawShots) -> Result<Demonstrations, Error> {
+    /// Without a word, demonstrations share the subject of the task, which may have none.
+    fn shots(&self, raw: RawShots, subject: Option<&String>) -> Result<Demonstrations, Error> {
+        self.holds(
+            raw.order == RawOrder::Drawn || raw.seed == 0,
+            "shots.seed",
+            "none with the first",
+            "one",
+        )?;
         let pool = RawData { files: raw.files, columns: raw.columns, on_broken: None };
-        Ok(Demonstrations { number: raw.number, pool: self.data(pool)?, seed: raw.seed })
+        let order = match raw.order {
+            RawOrder::Drawn => ShotOrder::Drawn(raw.seed),
+            RawOrder::First => ShotOrder::First,
+        };
+        let same = raw.same.or_else(|| subject.cloned()).filter(|field| !field.is_empty());
+        Ok(Demonstrations { number: raw.number, pool: self.data(pool)?, same, order })
     }
 
     fn form(&self, raw: Value) -> Result<Form, Error> {
         match raw {
             Value::String(name) => Ok(lookup("form", &forms::NAMED, &name)?.parse()?),
             Value::Table(_) => {
-                let RawForm { head, query, gap, answer, between } = self.read(raw.try_into())?;
-                let text =
-                    FormText { head: &head, query: &query, gap: &gap, answer: &answer, between: &between };
-                Ok(text.parse()?)
+                let raw: RawForm = self.read(raw.try_into())?;
+                let like = match &raw.like {
+                    Some(name) => Some(lookup("form", &forms::NAMED, name)?),
+                    None => None,
+                };
+                self.holds(like.is_some() || raw.query.is_some(), "form.query", "a text", "none")?;
+                self.holds(like.is_some() || raw.answer.is_some(), "form.answer", "a text", "none")?;
+                Ok(reworded(&raw, like).parse()?)
             }
             other => Err(self.wrong("form", "a name or a table", other.type_str())),
         }
@@ -194,17 +235,16 @@ impl File<'_> {
     fn generate(&self, raw: RawGenerate) -> Result<Method, Error> {
         self.holds(raw.steps > 0, "generate.steps", "at least 1", "0")?;
         let length = self.length(raw.length)?;
-        let named: Strategy = match &raw.strategy {
-            Some(name) => name.parse()?,
-            None => Strategy::Route(Route::paper()),
-        };
-        let strategy = named.with_candidate(Candidate::at_temperature(raw.temperature)?);
+        let candidate = Candidate::at_temperature(raw.temperature)?;
+        let named: Option<Strategy> = raw.strategy.map(|name| name.parse()).transpose()?;
+        let strategy = named.map(|strategy| strategy.with_candidate(candidate));
         Ok(Method::Generate { length, strategy, steps: raw.steps, temperature: raw.temperature })
     }
 
     fn length(&self, raw: Value) -> Result<Length, Error> {
         let wrong = |got: &Value| {
-            self.wrong("generate.length", "\"oracle\", tokens, a list of tokens, or { beam = 3 }", got)
+            let expected = "\"oracle\", tokens, a list of tokens, { beam = 3 } or { with-number = 59 }";
+            self.wrong("generate.length", expected, got)
         };
         let tokens = |value: &Value| {
             value.as_integer().and_then(|tokens| usize::try_from(tokens).ok()).ok_or_else(|| wrong(value))
@@ -215,11 +255,11 @@ impl File<'_> {
             Value::Array(list) if !list.is_empty() => {
                 Ok(Length::Fixed(list.iter().map(tokens).collect::<Result<_, _>>()?))
             }
-            Value::Table(_) => {
-                let RawBeam { beam } = self.read(raw.try_into())?;
-                self.holds(beam > 0, "generate.length.beam", "at least 1", "0")?;
-                Ok(Length::Predicted(beam))
-            }
+            Value::Table(_) => match self.read(raw.try_into())? {
+                RawLength::Beam(0) => Err(self.wrong("generate.length.beam", "at least 1", "0")),
+                RawLength::Beam(beam) => Ok(Length::Predicted(beam)),
+                RawLength::WithNumber(more) => Ok(Length::WithNumber(more)),
+            },
             other => Err(wrong(other)),
         }
     }

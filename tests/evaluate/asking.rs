@@ -1,11 +1,13 @@
 //! Questions, answers and scores.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
+use dlm::core::{Denoiser, DenoiserInput};
 use dlm::evaluate::{Error, Subject, Table, evaluate};
 use dlm::pipeline::Pipeline;
+use dlm::text::Text;
 use dlm::train::metrics::error_rate;
 
-use crate::{CASES, CHOOSE, Exact, Flat, Scratch, answers, run, subject, words};
+use crate::{CASES, CHOOSE, Exact, Flat, Narrow, Scratch, answers, run, subject, words};
 
 #[test]
 fn the_likeliest_option_of_the_exact_network_is_taken_and_groups_weigh_the_same() {
@@ -77,7 +79,7 @@ fn the_exact_network_writes_its_likeliest_answer_and_the_report_says_what_it_cos
     assert_eq!(seen, [(3, 8), (6, 8), (8, 8)]);
     // The first word by its marginal: a for the north (0.40), b for the south (0.50).
     assert_eq!(answers(&report)[..4], ["a b", "b a", "b a", "a b"]);
-    assert_eq!((report.cases, report.skipped, report.tokens), (8, 0, 16));
+    assert_eq!((report.cases, report.broken + report.too_long + report.cut, report.tokens), (8, 0, 16));
     assert_eq!((report.forwards, report.evaluations), (6, 16));
     // Two of eight answers are "a b" for "c c": four edits of sixteen words.
     assert_eq!(report.scores[0].value, Some(0.75));
@@ -89,7 +91,7 @@ fn the_exact_network_writes_its_likeliest_answer_and_the_report_says_what_it_cos
             .lines()
             .nth(1)
             .unwrap()
-            .starts_with("places  accuracy         0.7500  -      8      0        2.0"),
+            .starts_with("places  accuracy         0.7500  -      8      0       0         0    2.0"),
         "{table}"
     );
     let mut lines = Vec::new();
@@ -184,7 +186,104 @@ fn demonstrations_stand_before_the_question_as_far_as_they_fit() {
     let stopped = run(&Exact, &folder.task(&long).unwrap()).unwrap_err();
     assert!(matches!(&stopped, Error::Data(dlm::train::Error::TooLong { .. })), "{stopped}");
     let skipped = run(&Exact, &folder.task(&format!("too-long = \"skip\"\n{long}")).unwrap()).unwrap();
-    assert_eq!((skipped.cases, skipped.skipped, skipped.scores[0].value), (0, 2, None));
+    assert_eq!((skipped.cases, skipped.too_long, skipped.scores[0].value), (0, 2, None));
+    assert_eq!(skipped.complaints[1], "task places: example 2 has 1 tokens, more than 0");
+    assert_eq!((skipped.broken, skipped.cut, skipped.complaints.len()), (0, 0, 2));
+}
+
+#[test]
+fn a_prompt_too_long_keeps_its_last_tokens() {
+    let folder = Scratch::new("cut");
+    let pool = "{\"place\": \"of\", \"answer\": \"c c\"}\n{\"place\": \"a\", \"answer\": \"b b\"}\n";
+    folder.write("pool.jsonl", pool).write("cases.jsonl", CASES);
+    let text = r#"
+        name = "places"
+        form = { query = "{place}", gap = " ", answer = "{answer}", between = " " }
+        metrics = ["accuracy"]
+        limit = 2
+        data = { files = ["cases.jsonl"] }
+        shots = { number = 2, files = ["pool.jsonl"], order = "first" }
+        generate = { length = 2, steps = 1 }
+    "#;
+    let cutting = format!("too-long = \"cut-left\"\n{text}");
+    let prompt = |room, text: &str| {
+        let report = run(&Narrow(room), &folder.task(text).unwrap()).unwrap();
+        (report.outputs[1].prompt.clone(), report.cut)
+    };
+    // BOS, the prompt, two words, EOS.
+    let all = "of c c a b b south".to_owned();
+    assert_eq!(prompt(11, text), (all.clone(), 0));
+    assert_eq!(prompt(11, &cutting), (all, 0));
+    assert_eq!(prompt(8, text), ("of c c south".to_owned(), 0));
+    assert_eq!(prompt(8, &cutting), ("a b b south".to_owned(), 2));
+    assert_eq!(prompt(5, &cutting), ("south".to_owned(), 2));
+    let none = run(&Narrow(4), &folder.task(&cutting).unwrap()).unwrap_err();
+    assert!(matches!(none, Error::Data(dlm::train::Error::TooLong { index: 0, limit: 0, got: 7 })), "{none}");
+}
+
+#[test]
+fn demonstrations_are_of_the_subject_unless_the_task_says_otherwise() {
+    let folder = Scratch::new("same");
+    let line = |place: &str, answer: &str| format!("{{\"place\": \"{place}\", \"answer\": \"{answer}\"}}\n");
+    let pool: String =
+        ["north", "south"].iter().flat_map(|place| ["a", "b", "c"].map(|a| line(place, a))).collect();
+    folder.write("pool.jsonl", &pool).write("cases.jsonl", CASES);
+    let text = r#"
+        name = "places"
+        form = { query = "{answer}", gap = " ", answer = "{place}", between = " " }
+        metrics = ["accuracy"]
+        subject = "place"
+        data = { files = ["cases.jsonl"] }
+        shots = { number = 6, files = ["pool.jsonl"] }
+        generate = { length = 1, steps = 1 }
+    "#;
+    let shown = |text: &str| {
+        let report = run(&Flat, &folder.task(text).unwrap()).unwrap();
+        let of = |place: &str, prompt: &str| prompt.split(' ').filter(|word| *word == place).count();
+        report.outputs.iter().map(|o| (of("north", &o.prompt), of("south", &o.prompt))).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(text), [(3, 0), (0, 3), (0, 3), (3, 0)]);
+    assert_eq!(shown(&text.replace("number = 6", "number = 6, same = \"\"")), [(3, 3); 4]);
+    folder.write("pool.jsonl", &line("of", "a"));
+    let error = run(&Flat, &folder.task(text).unwrap()).unwrap_err();
+    let expected =
+        "task places, case 0: expected a demonstration whose `place` is \"north\", got none in the pool";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_reference_that_a_metric_cannot_read_is_an_error() {
+    let folder = Scratch::new("unread");
+    folder.write(
+        "cases.jsonl",
+        "{\"place\": \"north\", \"answer\": 18}\n{\"place\": \"south\", \"answer\": \"b\"}\n",
+    );
+    let read = |metric: &str, limit: usize| {
+        let text = format!(
+            r#"
+            name = "t"
+            form = {{ query = "{{place}}", answer = "{{answer}}" }}
+            metrics = ["{metric}"]
+            limit = {limit}
+            data = {{ files = ["cases.jsonl"] }}
+            generate = {{ length = 1, steps = 1 }}
+            "#
+        );
+        run(&Flat, &folder.task(&text).unwrap()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for (metric, first, second) in [
+        ("gsm8k", false, false),
+        ("gsm8k-flexible", true, false),
+        ("last-integer", true, false),
+        ("choice-letter", false, true),
+        ("accuracy", true, true),
+    ] {
+        assert_eq!(read(metric, 1).is_ok(), first, "{metric}");
+        assert_eq!(read(metric, 2).is_ok(), first && second, "{metric}");
+    }
+    let error = read("gsm8k", 1).unwrap_err();
+    let expected = "task t, case 0: expected a number behind `#### ` in the right answer, for the metric gsm8k, got [\"18\"]";
+    assert_eq!(error, expected);
 }
 
 #[test]
@@ -202,4 +301,56 @@ fn several_references_come_from_a_list() {
     let report = run(&Exact, &folder.task(text).unwrap()).unwrap();
     assert_eq!(report.scores[0].value, Some(1.0));
     assert!(report.scores[1].signature.starts_with("nrefs:2|"));
+}
+
+/// Finds the token ` B` likelier than all others, wherever it is asked.
+struct Spaced;
+
+impl Denoiser for Spaced {
+    fn vocab_size(&self) -> usize {
+        12
+    }
+    fn device(&self) -> Device {
+        Device::default()
+    }
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        let row: Vec<f32> = (0..12).map(|id| if id == 11 { 5.0 } else { 0.0 }).collect();
+        let logits = TensorData::new(row.repeat(input.at.len()), [input.at.len(), 12]);
+        Tensor::from_data(logits, &self.device())
+    }
+}
+
+#[test]
+fn the_space_before_an_answer_may_belong_to_it_as_byte_level_bpe_wants() {
+    let words = ["<s>", "<pad>", "</s>", "<mask>", "<unk>", "Q", ":", "Ġ", "A", "B", "ĠA", "ĠB"];
+    let vocab: serde_json::Map<_, _> =
+        words.iter().enumerate().map(|(id, word)| ((*word).to_owned(), id.into())).collect();
+    let bytes = serde_json::json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
+    });
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": bytes, "post_processor": null, "decoder": bytes,
+        "model": {"type": "BPE", "vocab": vocab, "merges": ["Ġ A", "Ġ B"]},
+    });
+    let text = Text::new(tokenizer.to_string().parse().unwrap(), Some(words.len()), None).unwrap();
+    assert_eq!((text.encode("A: B").unwrap(), text.encode("B").unwrap()), (vec![8, 6, 11], vec![9]));
+    let folder = Scratch::new("bpe");
+    folder.write("cases.jsonl", r#"{"answer": "B"}"#);
+    let answer = |gap: &str, before: &str| {
+        let task = format!(
+            r#"
+            name = "letters"
+            form = {{ query = "Q: A:", gap = "{gap}", answer = "{before}{{answer}}" }}
+            metrics = ["accuracy"]
+            data = {{ files = ["cases.jsonl"] }}
+            choose = {{ options = ["{before}A", "{before}B"] }}
+            "#
+        );
+        let report =
+            evaluate(&Subject::new(&Spaced, &text), &folder.task(&task).unwrap(), |_, _| ()).unwrap();
+        report.outputs[0].answer.clone()
+    };
+    // `A` and `B` without a space are equally unlikely, and the first is taken.
+    assert_eq!((answer(" ", ""), answer("", " ")), ("A".to_owned(), " B".to_owned()));
 }

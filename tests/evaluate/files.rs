@@ -33,6 +33,8 @@ fn malformed_task_files_say_what_is_wrong_and_where() {
         ("form = \"flan\"", "", "form"),
         ("\"flan\"", "{ query = \"\", answer = \"\", middle = \"\" }", "middle"),
         ("length = 3", "length = { baem = 3 }", "baem"),
+        ("name =", "too-long = \"cut-right\"\nname =", "cut-right"),
+        ("generate =", "shots = { number = 1, files = [\"a\"], order = \"last\" }\ngenerate =", "last"),
         ("name = \"t\"", "name = ", "name"),
         (
             "generate = { length = 3, steps = 2 }",
@@ -49,6 +51,13 @@ fn malformed_task_files_say_what_is_wrong_and_where() {
         ("[\"bleu\"]", "[]", "metrics"),
         ("[\"cases.jsonl\"]", "[]", "data.files"),
         ("\"flan\"", "3", "form"),
+        ("\"flan\"", "{ answer = \"\" }", "form.query"),
+        ("\"flan\"", "{ query = \"\" }", "form.answer"),
+        (
+            "generate =",
+            "shots = { number = 1, files = [\"a\"], order = \"first\", seed = 1 }\ngenerate =",
+            "shots.seed",
+        ),
         ("length = 3", "length = -3", "generate.length"),
         ("length = 3", "length = \"orcale\"", "generate.length"),
         ("length = 3", "length = []", "generate.length"),
@@ -71,6 +80,8 @@ fn malformed_task_files_say_what_is_wrong_and_where() {
         "{message}"
     );
     let (error, _) = refused("\"flan\"", "\"mmul\"");
+    assert!(matches!(&error, Error::UnknownName { what: "form", nearest: "mmlu", .. }));
+    let (error, _) = refused("\"flan\"", "{ like = \"mmul\" }");
     assert!(matches!(&error, Error::UnknownName { what: "form", nearest: "mmlu", .. }));
     let (error, _) = refused("\"flan\"", "{ query = \"{\", answer = \"\" }");
     assert!(matches!(error, Error::Data(dlm::train::Error::Template { .. })));
@@ -121,7 +132,9 @@ fn data_that_does_not_fit_the_task_is_an_error() {
     folder.write("cases.jsonl", &format!("{}\n{{\n", CASES.trim()));
     let skipping = CHOOSE.replace("[\"cases.jsonl\"]", "[\"cases.jsonl\"], on-broken = \"skip\"");
     let report = run(&Flat, &folder.task(&skipping).unwrap()).unwrap();
-    assert_eq!((report.cases, report.skipped), (4, 1));
+    assert_eq!((report.cases, report.broken, report.too_long), (4, 1, 0));
+    let [complaint] = report.complaints.as_slice() else { panic!("{:?}", report.complaints) };
+    assert!(complaint.contains("cases.jsonl:5: "), "{complaint}");
 }
 
 #[test]
@@ -141,7 +154,7 @@ fn the_committed_network_pronounces_the_committed_task() {
     task.limit = Some(25);
     let (pipeline, _) = Pipeline::load("assets/g2p", &Device::default()).unwrap();
     let report = evaluate(&subject(&pipeline), &task, |_, _| ()).unwrap();
-    assert_eq!((report.cases, report.skipped), (25, 0));
+    assert_eq!((report.cases, report.broken + report.too_long + report.cut), (25, 0));
     let rate = report.scores[0].value.unwrap();
     assert!(rate < 0.3, "{rate}");
 }

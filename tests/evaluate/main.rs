@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod asking;
+mod committed;
 mod files;
+mod next_token;
 
 use std::fs;
 use std::path::PathBuf;
@@ -121,6 +123,24 @@ impl Denoiser for Flat {
     }
     fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
         Tensor::zeros([input.at.len(), WORDS.len()], &self.device())
+    }
+}
+
+/// Knows nothing, of rows up to some length.
+pub(crate) struct Narrow(pub(crate) usize);
+
+impl Denoiser for Narrow {
+    fn vocab_size(&self) -> usize {
+        Flat.vocab_size()
+    }
+    fn device(&self) -> Device {
+        Flat.device()
+    }
+    fn max_len(&self) -> Option<usize> {
+        Some(self.0)
+    }
+    fn logits(&self, input: &DenoiserInput<'_>) -> Tensor<2> {
+        Flat.logits(input)
     }
 }
 

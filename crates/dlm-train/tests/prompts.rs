@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use dlm_train::Error;
-use dlm_train::data::{Case, Form, FormText, Shots, Template, forms};
+use dlm_train::data::{Case, Form, FormText, ShotOrder, Shots, Template, forms};
 use proptest::prelude::*;
 
 fn form(text: FormText<'_>) -> Form {
@@ -67,7 +67,7 @@ fn the_papers_prompts_are_these() {
     };
     let asked = |a: &str, b: &str| {
         [a, b].map(|q| {
-            Case::from([("question", q), ("answer", "so 4"), ("language", "Finnish"), ("context", "Text.")])
+            Case::from([("question", q), ("answer", "so 4"), ("language", "finnish"), ("context", "Text.")])
         })
     };
     let flan = ["Is it?", "Why?"].map(|q| Case::from([("inputs", q), ("targets", "yes")]));
@@ -80,22 +80,22 @@ fn the_papers_prompts_are_these() {
             ("B", b),
             ("C", c),
             ("D", d),
-            ("answer", "(B)"),
+            ("answer", "B"),
         ])
     });
     let translate = pair("Hallo.", "Danke.");
-    let cases: [(FormText<'_>, &[Case; 2], &str, &str); 8] = [
+    let cases: [(FormText<'_>, &[Case; 2], &str, &str); 10] = [
         (
             forms::TRANSLATE_DE_EN,
             &translate,
-            "Translate the sentences into English.\nGerman: Danke.\nEnglish:",
-            "Translate the sentences into English.\nGerman: Hallo.\nEnglish: EINS\nGerman: Danke.\nEnglish:",
+            "Translate the sentences into English.  German: Danke. English:",
+            "Translate the sentences into English.  German: Hallo. English: EINS German: Danke. English:",
         ),
         (
             forms::TRANSLATE_DE_EN_BARE,
             &translate,
-            "German: Danke.\nEnglish:",
-            "German: Hallo.\nEnglish: EINS\nGerman: Danke.\nEnglish:",
+            "German: Danke. English:",
+            "German: Hallo. English: EINS German: Danke. English:",
         ),
         (
             forms::SUMMARISE,
@@ -114,22 +114,36 @@ fn the_papers_prompts_are_these() {
         (
             forms::MMLU,
             &choice,
-            "The following are multiple choice questions (with answers) about logic.\n\nTwo?\n(A) 1 (B) 2 (C) 3 \
-             (D) 4\nA:",
-            "The following are multiple choice questions (with answers) about logic.\n\nOne?\n(A) 1 (B) 2 (C) 3 \
-             (D) 4\nA: (B) | Two?\n(A) 1 (B) 2 (C) 3 (D) 4\nA:",
+            "The following are multiple choice questions (with answers) about logic. Q: Two? (A) 1 (B) 2 (C) 3 \
+             (D) 4 A:",
+            "The following are multiple choice questions (with answers) about logic. Q: One? (A) 1 (B) 2 (C) 3 \
+             (D) 4 A: B | Q: Two? (A) 1 (B) 2 (C) 3 (D) 4 A:",
         ),
         (
             forms::TYDIQA,
             &asked("Mikä?", "Kuka?"),
-            "Answer the question in Finnish.\nText.\nQ: Kuka?\nA:",
-            "Answer the question in Finnish.\nText.\nQ: Mikä?\nA: so 4\n\nText.\nQ: Kuka?\nA:",
+            "Please answer each of the question according to the given context in finnish.  context: Text. \
+             Q: Kuka? A:",
+            "Please answer each of the question according to the given context in finnish. context: Text. \
+             Q: Mikä? A: so 4 |  context: Text. Q: Kuka? A:",
         ),
         (
             forms::MGSM,
             &asked("2 + 2?", "1 + 3?"),
-            "Question: 1 + 3?\nStep-by-Step Answer:",
-            "Question: 2 + 2?\nStep-by-Step Answer: so 4\n\nQuestion: 1 + 3?\nStep-by-Step Answer:",
+            " Question:  1 + 3? Step-by-Step Answer:",
+            " Question: 2 + 2? Step-by-Step Answer: so 4 Question:  1 + 3? Step-by-Step Answer:",
+        ),
+        (
+            forms::MGSM_DE,
+            &asked("2 + 2?", "1 + 3?"),
+            " Frage:  1 + 3? Schritt-für-Schritt-Antwort:",
+            " Frage: 2 + 2? Schritt-für-Schritt-Antwort: so 4 Frage:  1 + 3? Schritt-für-Schritt-Antwort:",
+        ),
+        (
+            forms::MGSM_ZH,
+            &asked("2 + 2？", "1 + 3？"),
+            " 问题： 1 + 3？ 逐步解答：",
+            " 问题：2 + 2？ 逐步解答：so 4 问题： 1 + 3？ 逐步解答：",
         ),
     ];
     for (text, [shot, query], zero, one) in cases {
@@ -146,7 +160,7 @@ fn too_long_a_query_is_an_error_and_not_a_cut() {
     let pool = pool(3);
     let form = form(forms::TRANSLATE_DE_EN);
     let zero = form.prompt(&[], 0, &pool[0]).expect("all fields").len();
-    let shots = Shots { pool: &pool, most: 2, limit: zero - 1, seed: 0 };
+    let shots = Shots { limit: zero - 1, ..Shots::drawn(&pool, 2, 0) };
     let error = shots.prompt(&form, 6, &pool[0], letters).expect_err("too long");
     assert!(matches!(error, Error::TooLong { index: 6, limit, got } if limit + 1 == zero && got == zero));
     let shots = Shots { limit: zero, ..shots };
@@ -160,7 +174,7 @@ fn too_long_a_query_is_an_error_and_not_a_cut() {
 #[test]
 fn every_case_of_the_pool_is_drawn_equally_often() {
     let (pool, form) = (pool(10), form(forms::TRANSLATE_DE_EN));
-    let shots = Shots { pool: &pool, most: 3, limit: usize::MAX, seed: 5 };
+    let shots = Shots::drawn(&pool, 3, 5);
     let mut counts = [[0_usize; 3]; 10];
     for index in 0..3000 {
         let drawn = shots.prompt(&form, index, &pool[9], letters).expect("a prompt").shots;
@@ -171,6 +185,100 @@ fn every_case_of_the_pool_is_drawn_equally_often() {
     assert_eq!(counts[9], [0; 3], "the query itself");
     // Each of nine cases comes to each of three places 3000 / 9 times: four standard deviations are 69.
     assert!(counts[..9].iter().flatten().all(|count| count.abs_diff(333) < 69), "{counts:?}");
+}
+
+/// The paper's evaluation files, `data/instruct` at commit 51fd77b, to the space: their last one, where a file
+/// has it, is the form's gap.
+#[test]
+fn prompts_are_those_of_the_papers_files() {
+    let record = |fields: [(&str, &str); 2]| Case::from(fields);
+    let translate = [
+        record([
+            ("source", "und was menschliche gesundheit ist, kann auch ziemlich kompliziert sein."),
+            ("target", "and it can be a very complicated thing, what human health is."),
+        ]),
+        record([("source", "es ist diese pyramide."), ("target", "it's that pyramid.")]),
+    ];
+    let sum = [
+        record([
+            (
+                "question",
+                "Roger hat 5 Tennisbälle. Er kauft noch 2 Dosen Tennisbälle. In jeder Dose sind 3 Tennisbälle. \
+                 Wie viele Tennisbälle hat er jetzt?",
+            ),
+            (
+                "answer",
+                "Roger begann mit 5 Bällen. 2 Dosen von jeweils 3 Tennisbällen macht 6 Tennisbälle. 5 + 6 = 11. \
+                 Die Antwort ist 11.",
+            ),
+        ]),
+        record([
+            (
+                "question",
+                "Ein Kleid erfordert 2 Knäuel blaue Wolle und halb so viel weiße Wolle. Wie viele Knäuel \
+                 braucht man insgesamt?",
+            ),
+            ("answer", "3"),
+        ]),
+    ];
+    let cases: [(FormText<'_>, &[Case; 2], &str); 2] = [
+        (
+            forms::TRANSLATE_DE_EN,
+            &translate,
+            "Translate the sentences into English.  German: und was menschliche gesundheit ist, kann auch \
+             ziemlich kompliziert sein. English: and it can be a very complicated thing, what human health is. \
+             German: es ist diese pyramide. English: ",
+        ),
+        (
+            forms::MGSM_DE,
+            &sum,
+            " Frage: Roger hat 5 Tennisbälle. Er kauft noch 2 Dosen Tennisbälle. In jeder Dose sind 3 \
+             Tennisbälle. Wie viele Tennisbälle hat er jetzt? Schritt-für-Schritt-Antwort: Roger begann mit 5 \
+             Bällen. 2 Dosen von jeweils 3 Tennisbällen macht 6 Tennisbälle. 5 + 6 = 11. Die Antwort ist 11. \
+             Frage:  Ein Kleid erfordert 2 Knäuel blaue Wolle und halb so viel weiße Wolle. Wie viele Knäuel \
+             braucht man insgesamt? Schritt-für-Schritt-Antwort: ",
+        ),
+    ];
+    for (text, [shot, query], inputs) in cases {
+        let prompt = form(text).prompt(&[(0, shot)], 1, query).expect("all fields");
+        assert_eq!(prompt + text.gap, inputs);
+    }
+}
+
+#[test]
+fn demonstrations_share_a_field_with_the_question() {
+    let form = form(forms::MMLU);
+    let case = |subject: &str, question: &str| {
+        let fields = [("subject", subject), ("question", question), ("answer", "A")];
+        let options = ["A", "B", "C", "D"].map(|letter| (letter, "1"));
+        fields.into_iter().chain(options).map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+    };
+    let pool: Vec<Case> = ["logic", "law", "logic", "law", "logic", "law"]
+        .iter()
+        .zip(["a", "b", "c", "d", "e", "f"])
+        .map(|(subject, question)| case(subject, question))
+        .collect();
+    let free = Shots::drawn(&pool, 6, 3);
+    let mut apart = 0;
+    for index in 0..20 {
+        let query = case(["logic", "law"][index % 2], "?");
+        let shown = |shots: Shots<'_>| shots.prompt(&form, index, &query, letters).expect("a prompt").shots;
+        assert_eq!(shown(free).len(), 6);
+        let mut same = shown(Shots { same: Some("subject"), ..free });
+        let drawn = same.clone();
+        same.sort_unstable();
+        assert_eq!(same, [index % 2, index % 2 + 2, index % 2 + 4]);
+        apart += usize::from(drawn != same);
+        let first = Shots { same: Some("subject"), order: ShotOrder::First, most: 2, ..free };
+        assert_eq!(shown(first), [index % 2, index % 2 + 2]);
+    }
+    assert!(apart > 0, "an order that is drawn");
+    // The query itself is none of the first.
+    let first = Shots { order: ShotOrder::First, most: 2, ..free };
+    assert_eq!(first.prompt(&form, 9, &pool[1], letters).expect("a prompt").shots, [0, 2]);
+    let other = Shots { same: Some("year"), ..free };
+    let error = other.prompt(&form, 9, &pool[1], letters).expect_err("no year");
+    assert!(matches!(&error, Error::MissingField { index: 9, field, .. } if field == "year"), "{error}");
 }
 
 proptest! {
@@ -206,11 +314,11 @@ proptest! {
         let form = form(forms::TRANSLATE_DE_EN);
         let query = &pool[index % size];
         let zero = form.prompt(&[], index, query).expect("all fields");
-        let shots = Shots { pool: &pool, most, limit: zero.len() + room, seed };
+        let shots = Shots { limit: zero.len() + room, ..Shots::drawn(&pool, most, seed) };
         let prompt = shots.prompt(&form, index, query, letters).expect("fits without a demonstration");
         prop_assert_eq!(&prompt, &shots.prompt(&form, index, query, letters).expect("the same again"));
         prop_assert!(prompt.text.len() <= shots.limit);
-        let asked = zero.strip_prefix("Translate the sentences into English.\n").expect("the head");
+        let asked = zero.strip_prefix("Translate the sentences into English.  ").expect("the head");
         prop_assert!(prompt.text.ends_with(asked));
         prop_assert_eq!(prompt.shots.iter().collect::<BTreeSet<_>>().len(), prompt.shots.len());
         prop_assert!(prompt.shots.iter().all(|&shot| pool[shot].get("source") != query.get("source")));

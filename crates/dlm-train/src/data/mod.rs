@@ -33,7 +33,7 @@ pub use instruct::{Chat, NaturalInstructions, Outputs, Turns};
 pub use mixture::{FLAN_2022, Mixture, Origin, Pass, Source};
 pub use packed::{Packed, Packing};
 pub use place::Place;
-pub use prompt::{Form, FormText, Prompt, Shots, forms};
+pub use prompt::{Form, FormText, Prompt, ShotOrder, Shots, forms};
 pub use read::{
     Documents, Format, Loaded, OnBroken, Skipped, each_record, read, read_cases, read_columns, read_objects,
 };

@@ -97,6 +97,64 @@ pub fn same_choice(hypothesis: &str, reference: &str) -> bool {
     folded(hypothesis) == folded(reference)
 }
 
+/// The option that an answer names: its first letter A to J that stands alone, in upper case.
+///
+/// A letter stands alone between what is no letter and no digit. One in upper case counts with or without a
+/// bracket or stop; `A` and `I` before another word count only before *is*, *because* and *since*, for *A cat*
+/// and *I think* name nothing. One in lower case counts with a bracket, a stop or a colon, or at the end of the
+/// text if nothing or *answer*, *answer:* or *answer is* is before it. `None` without one.
+///
+/// # Source
+/// A rule of this library: evaluations in the literature each have their own. [`same_choice`] is the paper's.
+///
+/// # Example
+/// ```
+/// use dlm_train::metrics::choice_letter;
+/// let said = ["(B)", "b.", "Answer: B", "B) because a cat is no dog", "A cat: C", "It depends."];
+/// assert_eq!(said.map(choice_letter), [Some('B'), Some('B'), Some('B'), Some('B'), Some('C'), None]);
+/// ```
+pub fn choice_letter(text: &str) -> Option<char> {
+    static LETTER: LazyLock<Regex> = LazyLock::new(|| pattern(r"[A-Ja-j]"));
+    static ASKED: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"(?i)(?:^|answer\s*:|answer(?:\s+is)?\s*:?\s)\s*$"));
+    static REASON: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s+(?:is|because|since)\b"));
+    // Scripts from U+2E80 on, Chinese above all, set words of other scripts beside theirs without a space.
+    let joins = |c: char| c.is_alphanumeric() && c < '\u{2e80}' || matches!(c, '.' | '\'' | '’' | '-');
+    let named = |at: usize| {
+        let (before, letter, after) = (&text[..at], text[at..].chars().next()?, &text[at + 1..]);
+        let next = after.chars().next();
+        // A stop ends a letter only if no word goes on behind it, as it does in `i.e.`.
+        let marked = match next {
+            Some(')' | ']' | ':') => true,
+            Some('.') => !after[1..].starts_with(char::is_alphanumeric),
+            _ => false,
+        };
+        let alone = !before.ends_with(joins) && (marked || !next.is_some_and(joins));
+        let ends = after.trim().is_empty();
+        let counts = match letter {
+            'A' | 'I' => {
+                marked || !after.trim_start().starts_with(char::is_alphanumeric) || REASON.is_match(after)
+            }
+            'B'..='J' => true,
+            _ => marked || ends && ASKED.is_match(before),
+        };
+        (alone && counts).then(|| letter.to_ascii_uppercase())
+    };
+    LETTER.find_iter(text).find_map(|found| named(found.start()))
+}
+
+/// Whether two texts name the same option, by [`choice_letter`]; false if one names none.
+///
+/// # Example
+/// ```
+/// use dlm_train::metrics::same_choice_letter;
+/// assert!(same_choice_letter("The answer is (B).", "B"));
+/// assert!(!same_choice_letter("no idea", "no idea"));
+/// ```
+pub fn same_choice_letter(hypothesis: &str, reference: &str) -> bool {
+    choice_letter(hypothesis).is_some_and(|letter| Some(letter) == choice_letter(reference))
+}
+
 fn pattern(pattern: &str) -> Regex {
     Regex::new(pattern).expect("a literal pattern")
 }
@@ -126,6 +184,41 @@ mod tests {
         assert_eq!(last_integer("৫").as_deref(), Some("5"));
         // five runs of ten without a gap
         assert_eq!(last_integer("\u{1d7ce}\u{1d7d9}\u{1d7ff}").as_deref(), Some("19"));
+    }
+
+    #[test]
+    fn a_letter_is_an_option_if_it_stands_alone() {
+        for (text, letter) in [
+            ("B", 'B'),
+            (" b\n", 'B'),
+            ("(b)", 'B'),
+            ("[C]", 'C'),
+            ("b.", 'B'),
+            ("d) it is", 'D'),
+            ("B) because", 'B'),
+            ("J: the last", 'J'),
+            ("Answer: B", 'B'),
+            ("answer:b", 'B'),
+            ("the answer is b", 'B'),
+            ("The correct answer is C.", 'C'),
+            ("A", 'A'),
+            ("a", 'A'),
+            ("A.", 'A'),
+            ("A is right, not B", 'A'),
+            ("A because it is", 'A'),
+            ("A cat, so B", 'B'),
+            ("I think (C)", 'C'),
+            ("I'd say D", 'D'),
+            ("i.e. the first, A", 'A'),
+            ("Vitamin C is good", 'C'),
+            ("C or D", 'C'),
+            ("答案是B。", 'B'),
+        ] {
+            assert_eq!(choice_letter(text), Some(letter), "{text}");
+        }
+        for text in ["", "K", "a cat", "A cat", "I think so", "i.e. none", "U.S.A", "B2", "X-A", "eat a b"] {
+            assert_eq!(choice_letter(text), None, "{text}");
+        }
     }
 
     #[test]

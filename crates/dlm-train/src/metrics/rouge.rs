@@ -1,6 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::ngrams::{ngrams, overlap};
+use super::porter::porter_stem;
 
 /// Which ROUGE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub(super) fn part(shared: usize, all: usize) -> f64 {
 /// longest common subsequence with any sentence of the hypothesis, none counted more often than
 /// the texts have it. Sentences of Lsum are lines. A text without a token scores 0.
 ///
-/// No stemming: the package's `use_stemmer=True` is [`rouge_with`] and the caller's stemmer.
+/// No stemming: the package's `use_stemmer=True` is [`rouge_with`] of [`rouge_stems`].
 ///
 /// # Source
 /// Lin 2004 (W04-1013). Equal to rouge-score 0.1.2 with `use_stemmer=False`.
@@ -103,6 +104,23 @@ pub fn rouge_tokens(text: &str) -> Vec<String> {
     let text = text.to_lowercase();
     let tokens = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|token| !token.is_empty());
     tokens.map(str::to_owned).collect()
+}
+
+/// [`rouge_tokens`], those of more than three characters by their stem.
+///
+/// # Source
+/// rouge-score 0.1.2 with `use_stemmer=True`.
+///
+/// # Example
+/// ```
+/// use dlm_train::metrics::{Rouge, rouge_stems, rouge_with};
+/// assert_eq!(rouge_stems("He was testing"), ["he", "was", "test"]);
+/// let score = rouge_with(Rouge::N(1), "they tested it", "he tests it", rouge_stems);
+/// assert!((score.f1 - 2.0 / 3.0).abs() < 1e-12);
+/// ```
+pub fn rouge_stems(text: &str) -> Vec<String> {
+    let stem = |token: String| if token.len() > 3 { porter_stem(&token) } else { token };
+    rouge_tokens(text).into_iter().map(stem).collect()
 }
 
 /// The mean of precision, recall and F₁, each over the corpus; `None` without a score.

@@ -1,13 +1,16 @@
 //! The paper's tasks in words, and the fields that each one needs.
 //!
+//! A prompt and its gap are, to the space, the `inputs` of the paper's evaluation files
+//! (<https://github.com/yegcjs/DiffusionLLM>, `data/instruct` at commit 51fd77b), where it has the task.
+//!
 //! # Source
-//! Ye et al. 2023, arXiv:2308.12219, and its evaluation files. Where they leave a string open, the form says
-//! where its words come from.
+//! Ye et al. 2023, arXiv:2308.12219, and these files. Where they leave a string open, the form says where its
+//! words come from.
 
 use super::FormText;
 
 /// All forms here with their names, for command lines and task files.
-pub const NAMED: [(&str, FormText<'static>); 8] = [
+pub const NAMED: [(&str, FormText<'static>); 10] = [
     ("translate-de-en", TRANSLATE_DE_EN),
     ("translate-de-en-bare", TRANSLATE_DE_EN_BARE),
     ("summarise", SUMMARISE),
@@ -16,18 +19,18 @@ pub const NAMED: [(&str, FormText<'static>); 8] = [
     ("mmlu", MMLU),
     ("tydiqa", TYDIQA),
     ("mgsm", MGSM),
+    ("mgsm-de", MGSM_DE),
+    ("mgsm-zh", MGSM_ZH),
 ];
 
 /// `source`, `target`: German to English.
-///
-/// The instruction and the names of the languages are the paper's; that each stands on a line of its own is
-/// a choice.
 pub const TRANSLATE_DE_EN: FormText<'_> = FormText {
-    head: "Translate the sentences into English.\n",
-    query: "German: {source}\nEnglish:",
+    head: "Translate the sentences into English.  ",
+    query: "German: {source} English:",
     gap: " ",
     answer: "{target}",
-    between: "\n",
+    shot: None,
+    between: " ",
 };
 
 /// `source`, `target`: as [`TRANSLATE_DE_EN`] without the instruction, the paper's test of what a network
@@ -42,13 +45,14 @@ pub const SUMMARISE: FormText<'_> = FormText {
     query: "Write a short summary for this text: {source}\n\nSummary:",
     gap: " ",
     answer: "{target}",
+    shot: None,
     between: "\n\n",
 };
 
 /// `inputs`, `targets`: any task of Flan, whose `inputs` are prompts already; demonstrations stand before
 /// them as in Flan 2022.
 pub const FLAN: FormText<'_> =
-    FormText { head: "", query: "{inputs}", gap: "\n\n", answer: "{targets}", between: "\n\n\n" };
+    FormText { head: "", query: "{inputs}", gap: "\n\n", answer: "{targets}", shot: None, between: "\n\n\n" };
 
 /// `question`, `answer`: the answer with its reasons before it.
 ///
@@ -59,41 +63,60 @@ pub const CHAIN_OF_THOUGHT: FormText<'_> = FormText {
     query: "Q: {question}\nA: Let's think step by step.",
     gap: " ",
     answer: "{answer}",
+    shot: None,
     between: "\n\n",
 };
 
-/// `subject`, `question`, `A`, `B`, `C`, `D`, `answer`: MMLU. The answer is `(A)` to `(D)`.
-///
-/// The opening, the brackets, `A:` and the bar are the paper's; the line ends are Flan's, Chung et al. 2022,
-/// arXiv:2210.11416.
+/// `subject`, `question`, `A`, `B`, `C`, `D`, `answer`: MMLU. The answer is the letter `A` to `D` alone, one
+/// token; a subject of several words has spaces between them.
 pub const MMLU: FormText<'_> = FormText {
-    head: "The following are multiple choice questions (with answers) about {subject}.\n\n",
-    query: "{question}\n(A) {A} (B) {B} (C) {C} (D) {D}\nA:",
+    head: "The following are multiple choice questions (with answers) about {subject}. ",
+    query: "Q: {question} (A) {A} (B) {B} (C) {C} (D) {D} A:",
     gap: " ",
     answer: "{answer}",
+    shot: None,
     between: " | ",
 };
 
-/// `language`, `context`, `question`, `answer`: `TyDi` QA, gold passage.
+/// `language` (`finnish`), `context`, `question`, `answer`: `TyDi` QA, gold passage.
 ///
-/// Context, `Q:`, `A:` and a line that says in which language to answer are the paper's; the wording of that
-/// line and its place are a choice.
+/// The files have two spaces before the context of a question, and one before that of its demonstration; they
+/// show one demonstration at most.
 pub const TYDIQA: FormText<'_> = FormText {
-    head: "Answer the question in {language}.\n",
-    query: "{context}\nQ: {question}\nA:",
+    head: "Please answer each of the question according to the given context in {language}. ",
+    query: " context: {context} Q: {question} A:",
     gap: " ",
     answer: "{answer}",
-    between: "\n\n",
+    shot: Some("context: {context} Q: {question} A: {answer}"),
+    between: " | ",
 };
 
-/// `question`, `answer`: MGSM and GSM8K.
+/// `question`, `answer`: MGSM in English, and GSM8K.
 ///
-/// `Step-by-Step Answer` is the paper's, as in Shi et al. 2022, arXiv:2210.03057, whose `Question` and line
-/// ends these are.
+/// The files have two spaces before a question, and one before that of a demonstration.
+///
+/// # Source
+/// Shi et al. 2022, arXiv:2210.03057, whose words these are in each language.
 pub const MGSM: FormText<'_> = FormText {
-    head: "",
-    query: "Question: {question}\nStep-by-Step Answer:",
+    head: " ",
+    query: "Question:  {question} Step-by-Step Answer:",
     gap: " ",
     answer: "{answer}",
-    between: "\n\n",
+    shot: Some("Question: {question} Step-by-Step Answer: {answer}"),
+    between: " ",
+};
+
+/// As [`MGSM`], in German.
+pub const MGSM_DE: FormText<'_> = FormText {
+    query: "Frage:  {question} Schritt-für-Schritt-Antwort:",
+    shot: Some("Frage: {question} Schritt-für-Schritt-Antwort: {answer}"),
+    ..MGSM
+};
+
+/// As [`MGSM`], in Chinese, which has no space before an answer.
+pub const MGSM_ZH: FormText<'_> = FormText {
+    query: "问题： {question} 逐步解答：",
+    gap: "",
+    shot: Some("问题：{question} 逐步解答：{answer}"),
+    ..MGSM
 };

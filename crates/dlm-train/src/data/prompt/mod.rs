@@ -10,17 +10,19 @@ use dlm_core::{CounterRng, Purpose};
 use crate::data::{Case, Record, Template};
 use crate::error::{Error, Foreign};
 
-/// The wording of a task, not yet parsed: five texts, see [`Form`]. [`forms`] holds the paper's tasks.
+/// The wording of a task, not yet parsed: some texts, see [`Form`]. [`forms`] holds the paper's tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FormText<'a> {
     /// Opens the prompt.
     pub head: &'a str,
     /// Puts a question.
     pub query: &'a str,
-    /// Stands between the question of a demonstration and its answer.
+    /// Stands between a question and its answer.
     pub gap: &'a str,
     /// The answer.
     pub answer: &'a str,
+    /// A demonstration, where it is not the question, the gap and the answer.
+    pub shot: Option<&'a str>,
     /// Stands after a demonstration.
     pub between: &'a str,
 }
@@ -28,9 +30,15 @@ pub struct FormText<'a> {
 /// The wording of a task.
 ///
 /// ```text
-/// prompt   = head (query gap answer between)* query      one bracket a demonstration
+/// prompt   = head (shot between)* query      one bracket a demonstration
+/// shot     = query gap answer                unless the form has its own words for it
 /// response = answer
 /// ```
+///
+/// The gap before the answer that is asked for belongs to neither prompt nor response. To tokenizers that put
+/// a space before each word themselves (`SentencePiece`, `WordPiece`) that makes no difference. To byte-level
+/// BPE (GPT-2, Qwen, `LLaDA`) ` B` and `B` are different tokens: for a network whose demonstrations should
+/// end in the token it is to write, leave the gap empty and begin the answer with the space.
 ///
 /// # Example
 /// ```
@@ -40,11 +48,11 @@ pub struct FormText<'a> {
 /// let thanks = Case::from([("source", "Danke."), ("target", "Thanks.")]);
 /// assert_eq!(
 ///     form.prompt(&[], 0, &thanks)?,
-///     "Translate the sentences into English.\nGerman: Danke.\nEnglish:"
+///     "Translate the sentences into English.  German: Danke. English:"
 /// );
 /// assert_eq!(
 ///     form.prompt(&[(5, &hello)], 0, &thanks)?,
-///     "Translate the sentences into English.\nGerman: Hallo.\nEnglish: Hello.\nGerman: Danke.\nEnglish:"
+///     "Translate the sentences into English.  German: Hallo. English: Hello. German: Danke. English:"
 /// );
 /// assert_eq!(form.record(0, &thanks)?.response, "Thanks.");
 /// # Ok::<(), dlm_train::Error>(())
@@ -55,10 +63,12 @@ pub struct Form {
     pub head: Template,
     /// Puts a question.
     pub query: Template,
-    /// Stands between the question of a demonstration and its answer.
+    /// Stands between a question and its answer.
     pub gap: String,
     /// The answer.
     pub answer: Template,
+    /// A demonstration, where it is not the question, the gap and the answer.
+    pub shot: Option<Template>,
     /// Stands after a demonstration.
     pub between: String,
 }
@@ -72,6 +82,7 @@ impl FormText<'_> {
             query: self.query.parse()?,
             gap: self.gap.to_owned(),
             answer: self.answer.parse()?,
+            shot: self.shot.map(str::parse).transpose()?,
             between: self.between.to_owned(),
         })
     }
@@ -85,13 +96,18 @@ impl Form {
     pub fn prompt(&self, shots: &[(usize, &Case)], index: usize, case: &Case) -> Result<String, Error> {
         let mut prompt = self.head.fill(index, case)?;
         for &(index, shot) in shots {
-            prompt.push_str(&self.query.fill(index, shot)?);
-            prompt.push_str(&self.gap);
-            prompt.push_str(&self.answer.fill(index, shot)?);
+            prompt.push_str(&self.demonstration(index, shot)?);
             prompt.push_str(&self.between);
         }
         prompt.push_str(&self.query.fill(index, case)?);
         Ok(prompt)
+    }
+
+    fn demonstration(&self, index: usize, case: &Case) -> Result<String, Error> {
+        match &self.shot {
+            Some(shot) => shot.fill(index, case),
+            None => Ok(self.query.fill(index, case)? + &self.gap + &self.answer.fill(index, case)?),
+        }
     }
 
     /// The case as a record, without demonstrations.
@@ -103,17 +119,28 @@ impl Form {
     }
 }
 
-/// Where demonstrations come from, and how many there are at most.
+/// Where demonstrations come from, which, and how many there are at most.
 #[derive(Debug, Clone, Copy)]
 pub struct Shots<'a> {
     /// Answered cases.
     pub pool: &'a [Case],
     /// At most so many demonstrations.
     pub most: usize,
+    /// A field that demonstrations share with the question: its subject, its language.
+    pub same: Option<&'a str>,
+    /// Which of the pool.
+    pub order: ShotOrder,
     /// A prompt is at most so long, in the unit of the caller's length function.
     pub limit: usize,
-    /// Seed of the draw.
-    pub seed: u64,
+}
+
+/// Which cases of a pool are shown, and in which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShotOrder {
+    /// The first, as the pool has them: the same before each question.
+    First,
+    /// Drawn at random without replacement, by this seed and the question's index alone.
+    Drawn(u64),
 }
 
 /// A prompt, and which demonstrations it shows.
@@ -125,16 +152,22 @@ pub struct Prompt {
     pub shots: Vec<usize>,
 }
 
-impl Shots<'_> {
-    /// The prompt of a case after demonstrations drawn at random from the pool, without replacement.
+impl<'a> Shots<'a> {
+    /// At most `most` demonstrations drawn from a pool, whatever their subject, and prompts of any length.
+    pub fn drawn(pool: &'a [Case], most: usize, seed: u64) -> Self {
+        Self { pool, most, same: None, order: ShotOrder::Drawn(seed), limit: usize::MAX }
+    }
+
+    /// The prompt of a case after demonstrations from the pool.
     ///
-    /// The draw depends on the seed and `index` alone. A case of the pool whose question reads as the
-    /// query's does is never drawn, so the query may itself stand in the pool. If the prompt is longer than
-    /// the limit, demonstrations are taken away, the last drawn first; the query is never cut.
+    /// A case of the pool whose question reads as the query's does is never taken, so the query may itself
+    /// stand in the pool. If the prompt is longer than the limit, demonstrations are taken away, the last
+    /// first; the query is never cut.
     ///
     /// # Errors
     /// [`Error::TooLong`] for a query too long without any demonstration; [`Error::MissingField`] for a
-    /// query, or a drawn case of the pool, that lacks a field; [`Error::Tokenise`] if `length` fails.
+    /// query, or a case of the pool that was looked at, that lacks a field; [`Error::Tokenise`] if `length`
+    /// fails.
     ///
     /// # Example
     /// ```
@@ -143,7 +176,7 @@ impl Shots<'_> {
     /// let pool = [("Ja.", "Yes."), ("Nein.", "No."), ("Danke.", "Thanks.")]
     ///     .map(|(source, target)| Case::from([("source", source), ("target", target)]));
     /// let letters = |text: &str| Ok::<_, std::convert::Infallible>(text.len());
-    /// let shots = Shots { pool: &pool, most: 5, limit: 200, seed: 1 };
+    /// let shots = Shots { limit: 200, ..Shots::drawn(&pool, 5, 1) };
     /// let mut drawn = shots.prompt(&form, 2, &pool[2], letters)?.shots;
     /// drawn.sort();
     /// assert_eq!(drawn, [0, 1]);
@@ -179,13 +212,25 @@ impl Shots<'_> {
     /// At most `most` places of the pool, none with the query's question.
     fn draw(&self, form: &Form, index: usize, query: &Case) -> Result<Vec<usize>, Error> {
         let question = form.query.fill(index, query)?;
-        let rng = CounterRng::new(self.seed).row(Purpose::Shots, index as u64);
+        let shared = |index, case| match self.same {
+            Some(field) => Template::of_field(field, "").fill(index, case),
+            None => Ok(String::new()),
+        };
+        let wanted = shared(index, query)?;
+        let places: Box<dyn Iterator<Item = usize>> = match self.order {
+            ShotOrder::First => Box::new(0..self.pool.len()),
+            ShotOrder::Drawn(seed) => {
+                let rng = CounterRng::new(seed).row(Purpose::Shots, index as u64);
+                Box::new(permutation(self.pool.len(), rng))
+            }
+        };
         let mut shots = Vec::new();
-        for place in permutation(self.pool.len(), rng) {
+        for place in places {
             if shots.len() == self.most {
                 break;
             }
-            if form.query.fill(place, &self.pool[place])? != question {
+            let case = &self.pool[place];
+            if shared(place, case)? == wanted && form.query.fill(place, case)? != question {
                 shots.push(place);
             }
         }

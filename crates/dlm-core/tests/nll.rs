@@ -261,9 +261,10 @@ fn the_chunked_loss_keeps_gradients_too_small_for_f16() {
         let weight = numbers(V, 3, 0.5).cast(half).cast(dtype).require_grad();
         let decoder = Decoder { weight: weight.clone(), bias: None };
         let small = Scaled::new(Mlm, vec![1e-9; 2]).unwrap();
-        let loss = match chunked {
-            true => nll_chunked(features.clone(), &decoder, &noised, &small, 2),
-            false => nll(decoder.forward(features.clone()), &noised, &small),
+        let loss = if chunked {
+            nll_chunked(features.clone(), &decoder, &noised, &small, 2)
+        } else {
+            nll(decoder.forward(features.clone()), &noised, &small)
         };
         let grads = (loss * scale).backward();
         let read = |tensor: &Tensor<2>| tensor.grad(&grads).unwrap().cast(FloatDType::F32) / scale;

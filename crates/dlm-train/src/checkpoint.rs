@@ -76,7 +76,7 @@ pub(crate) fn write(
     remove(&part)?;
     fs::create_dir_all(&part).map_err(Error::io("create", &part))?;
     fill(&part)?;
-    state.write(&part, files(&part)?)?;
+    state.write(&part, &files(&part)?)?;
     sync_folder(&part)?;
     replace(&part, &place)?;
     sync_folder(folder)?;

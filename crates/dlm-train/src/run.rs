@@ -206,11 +206,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         while !self.is_done() && !self.is_stale(&hooks) {
             let report = match self.step() {
                 Err(spike @ Error::Spike { .. }) => {
-                    output.note(&spike.to_string());
-                    let broken = self.recover(spike, &hooks)?;
-                    broken.iter().for_each(|broken| output.note(broken));
-                    damaged.extend(broken);
-                    output.note(&format!("went back to step {}", self.at.step));
+                    damaged.extend(self.recover(spike, &hooks, &mut output)?);
                     // What was said of the steps that are taken anew is void.
                     output = Output::open(&hooks.places(), self.at.step, self.config.steps)?;
                     window = Window::new();
@@ -242,16 +238,27 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
 
     /// Goes back before a spike, if the guard says so and there is a checkpoint; else the spike is the error.
     /// Returns what is wrong with newer checkpoints.
-    fn recover(&mut self, spike: Error, hooks: &Hooks<'_, M>) -> Result<Vec<String>, Error> {
+    fn recover(
+        &mut self,
+        spike: Error,
+        hooks: &Hooks<'_, M>,
+        output: &mut Output,
+    ) -> Result<Vec<String>, Error> {
         let guard = self.config.guard.filter(|guard| guard.on_spike == OnSpike::RollBack);
         let patient = guard.is_some_and(|guard| self.at.went_back < guard.patience);
         let place = hooks.checkpoints.as_ref().filter(|_| patient);
         let Some(Checkpoints { folder, .. }) = place else { return Err(spike) };
         let Some(broken) = self.roll_back(folder)? else { return Err(spike) };
+        let broken: Vec<String> = broken.iter().map(ToString::to_string).collect();
+        let step = self.at.step;
+        for note in [&[spike.to_string()], broken.as_slice(), &[format!("went back to step {step}")]].concat()
+        {
+            output.note(&note);
+        }
         // They would count as the newest ones that are kept.
-        checkpoint::set_aside(folder, self.at.step)?;
+        checkpoint::set_aside(folder, step)?;
         self.settle_best(folder)?;
-        Ok(broken.iter().map(ToString::to_string).collect())
+        Ok(broken)
     }
 
     /// Makes what is remembered of the best validation and the best checkpoint agree.

@@ -45,7 +45,7 @@ impl State {
     }
 
     /// Flushes the files of a checkpoint to the disk, and writes the state with what they are.
-    pub(crate) fn write(mut self, folder: &Path, files: Vec<PathBuf>) -> Result<(), Error> {
+    pub(crate) fn write(mut self, folder: &Path, files: &[PathBuf]) -> Result<(), Error> {
         self.files = files.iter().map(|path| Entry::of(path)).collect::<Result<_, _>>()?;
         self.files.sort_by(|a, b| a.name.cmp(&b.name));
         let path = folder.join(STATE);

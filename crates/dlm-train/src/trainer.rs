@@ -103,7 +103,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// after another, because dropout must come out the same twice: that spreads memory, and hardly saves time.
     ///
     /// Copies and sums are plain transfers through the model's device, on every backend. burn 0.22.1's own
-    /// collective, `all_reduce`, is not used: it exists for CubeCL backends alone and is not implemented for
+    /// collective, `all_reduce`, is not used: it exists for `CubeCL` backends alone and is not implemented for
     /// flex and ndarray. With parameters that do not fit on one device this does not help.
     ///
     /// # Errors

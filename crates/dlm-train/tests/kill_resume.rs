@@ -141,8 +141,19 @@ fn child_runs_until_it_is_killed() {
     }
 }
 
-/// What a run leaves: its log, its samples, the names of its checkpoints and the best one.
-fn left(folder: &Path) -> (Vec<(u64, Vec<u64>)>, Vec<Sample>, Vec<String>, (u64, Vec<u32>)) {
+/// What a run leaves.
+#[derive(Debug, PartialEq)]
+struct Left {
+    /// Step and bits of the numbers of each line.
+    log: Vec<(u64, Vec<u64>)>,
+    samples: Vec<Sample>,
+    /// Names in the folder of checkpoints.
+    names: Vec<String>,
+    /// Step and parameters of the best one.
+    best: (u64, Vec<u32>),
+}
+
+fn left(folder: &Path) -> Left {
     let checkpoints = folder.join("checkpoints");
     let log = MetricsFile::read(folder.join("log.jsonl")).expect("a log");
     let line = |line: dlm_train::Metrics| {
@@ -158,7 +169,7 @@ fn left(folder: &Path) -> (Vec<(u64, Vec<u64>)>, Vec<Sample>, Vec<String>, (u64,
     let mut best = run_trainer();
     best.load(checkpoints.join("best")).expect("a best one");
     let best = (best.steps_done(), bits(best.model()));
-    (log.into_iter().map(line).collect(), samples, names, best)
+    Left { log: log.into_iter().map(line).collect(), samples, names, best }
 }
 
 #[test]
@@ -184,12 +195,11 @@ fn a_run_that_is_killed_at_any_moment_leaves_what_one_that_was_not_does() {
         kill(&mut child);
     }
     let resumed = whole_run(&killed.0, Duration::ZERO);
-    let ((log, samples, names, best), whole) = (left(&killed.0), left(&straight.0));
-    let steps: Vec<u64> = log.iter().map(|(step, _)| *step).collect();
+    let left_over = left(&killed.0);
+    let steps: Vec<u64> = left_over.log.iter().map(|(step, _)| *step).collect();
     assert_eq!(steps, (1..=2 * STEPS).collect::<Vec<_>>(), "{delays:?}");
-    assert_eq!((&log, &samples, &names), (&whole.0, &whole.1, &whole.2), "{delays:?}");
-    assert_eq!(names, ["best", "step-00000039", "step-00000040"]);
-    assert_eq!(best, whole.3, "{delays:?}");
+    assert_eq!(left_over.names, ["best", "step-00000039", "step-00000040"], "{delays:?}");
+    assert_eq!(left_over, left(&straight.0), "{delays:?}");
     assert_eq!(bits(resumed.model()), bits(expected.model()), "{delays:?}");
     let average = |trainer: &Trainer<Toy, _>| bits(trainer.ema().expect("an average").model());
     assert_eq!(average(&resumed), average(&expected), "{delays:?}");

@@ -2,12 +2,16 @@
 
 mod common;
 
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::Tensor;
 use common::{Folder, MASK, Toy, alone, batches, bits, config, device, rows, toy, vocabulary};
 use dlm_core::loss::Mlm;
+use dlm_core::recompute::segment;
+use dlm_core::{Batch, CounterRng};
 use dlm_train::data::{BatchSource, Mixture, Packed, Packing, Source};
 use dlm_train::objective::Diffused;
 use dlm_train::{
-    Better, CrossEntropy, Diffusion, Hooks, Muon, Precision, StepReport, TrainConfig, Trainer,
+    Better, CrossEntropy, Diffusion, Hooks, Muon, Precision, StepReport, TrainConfig, Trainer, init_seeded,
     validation_loss,
 };
 
@@ -123,12 +127,27 @@ fn patience_counts_on_after_a_resumption() {
 /// layer again under another mask than it had.
 #[test]
 fn devices_do_not_disturb_the_dropout_that_checkpointing_draws_twice() {
+    type Network = (Linear, Dropout);
     let _alone = alone();
+    let layer = |(linear, dropout): &Network, x: Tensor<2>| {
+        // Time for another thread to come between the seed and the draw.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        dropout.forward(linear.forward(x))
+    };
+    let objective = |network: &Network, batch: &Batch, _: &CounterRng| {
+        let input = Tensor::<2>::ones([batch.rows(), 8], &network.0.weight.device());
+        let output = segment(network, segment(network, input, layer), layer);
+        Ok((output.clone() * output).mean())
+    };
     let run = |others: usize, threads: usize| {
-        let config = TrainConfig { accumulation: 6, gradient_checkpointing: true, ..config(4) };
-        let trainer = build(0.4, config, batches(23, 8)).with_threads(threads);
-        let mut trainer = trainer.with_devices(vec![device().inner(); others]).expect("f32 is everywhere");
-        (step(&mut trainer, 4), bits(trainer.model()))
+        let config = TrainConfig { accumulation: 6, gradient_checkpointing: true, ..config(3) };
+        let network = (LinearConfig::new(8, 8).init(&device()), DropoutConfig::new(0.4).init());
+        let network = init_seeded(network, &device(), 3);
+        let trainer = Trainer::new(network, objective, batches(23, 8), config).expect("a trainer");
+        let others = vec![device().inner(); others];
+        let mut trainer = trainer.with_threads(threads).with_devices(others).expect("f32 is everywhere");
+        (0..3).for_each(|_| drop(trainer.step().expect("a step")));
+        bits(trainer.model())
     };
     let one = run(0, 1);
     assert_eq!(run(2, 1), one);

@@ -254,9 +254,9 @@ fn show(model: &Encoder, test: &[Pair], vocabulary: &Vocabulary) -> Result<(), B
 
 fn curve(name: &'static str, file: &str) -> Result<Curve, Box<dyn Error>> {
     let lines = fs::read_to_string(metrics(file))?;
-    let points = lines.lines().map(|line| {
-        let metrics: Metrics = serde_json::from_str(line)?;
-        Ok((metrics.step as f64, metrics.loss))
+    let points = lines.lines().filter_map(|line| {
+        let metrics: Result<Metrics, _> = serde_json::from_str(line);
+        metrics.map(|metrics| Some((metrics.step as f64, metrics.loss?))).transpose()
     });
     Ok(Curve { name, points: points.collect::<Result<_, serde_json::Error>>()? })
 }

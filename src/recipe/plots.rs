@@ -15,9 +15,12 @@ use crate::train::Metrics;
 /// two points is not drawn.
 pub(super) fn draw(folder: &Path, log: &[Metrics]) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    let curve = |value: fn(&Metrics) -> f64| log.iter().map(|line| (line.step as f64, value(line))).collect();
+    // Steps that were passed over have no point.
+    let curve = |value: fn(&Metrics) -> Option<f64>| {
+        log.iter().filter_map(|line| Some((line.step as f64, value(line)?))).collect()
+    };
     one(folder, "loss", curve(|line| line.loss))?;
-    one(folder, "learning_rate", curve(|line| line.lr))?;
+    one(folder, "learning_rate", curve(|line| Some(line.lr)))?;
     one(folder, "gradient_norm", curve(|line| line.grad_norm))?;
     let names: BTreeSet<&String> = log.iter().flat_map(|line| line.validation.keys()).collect();
     for name in names {

@@ -85,7 +85,8 @@ fn numbers(recipe: &Recipe) -> (Vec<Vec<u64>>, Vec<u8>) {
     let log = MetricsFile::read(recipe.out.join("log.jsonl")).unwrap();
     let line = |line: &dlm::train::Metrics| {
         let validation = line.validation.values().map(|value| value.to_bits());
-        [line.step, line.loss.to_bits(), line.grad_norm.to_bits()].into_iter().chain(validation).collect()
+        let numbers = [line.loss, line.grad_norm].map(|number| number.unwrap().to_bits());
+        std::iter::once(line.step).chain(numbers).chain(validation).collect()
     };
     (log.iter().map(line).collect(), fs::read(recipe.out.join("model/model.safetensors")).unwrap())
 }

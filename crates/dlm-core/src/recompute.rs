@@ -40,7 +40,8 @@ thread_local! {
 /// thread is recorded.
 ///
 /// Before each segment, and again before it is computed anew, the device's generator is seeded from `seed`,
-/// so that dropout is the same both times.
+/// so that dropout is the same both times. burn's generator belongs to the whole process: while a segment runs, no
+/// other thread may draw from it or seed it, on whichever device, or the gradient is that of another dropout mask.
 pub fn recording<R>(seed: u64, forward: impl FnOnce() -> R) -> (R, Vec<Segment>) {
     let outer = TAPE.replace(Some(Tape { seed, segments: Vec::new() }));
     let result = forward();

@@ -5,7 +5,9 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Distribution, FloatDType, Int, Tensor, Tolerance};
-use dlm_core::loss::{Mlm, Nelbo, Rdm, Reduction, Weighting, forbid, nll, nll_chunked, nll_per_token};
+use dlm_core::loss::{
+    Mlm, Nelbo, Rdm, Reduction, Scaled, Weighting, forbid, nll, nll_chunked, nll_per_token,
+};
 use dlm_core::schedule::Linear;
 use dlm_core::{Batch, Decoder, Noised, Prior, Sequence, Vocabulary};
 
@@ -242,5 +244,35 @@ fn the_chunked_loss_works_in_half_precision() {
     for (plain, chunked) in grads(plain).into_iter().zip(grads(chunked)) {
         // bf16 has 8 bits.
         chunked.into_data().assert_approx_eq::<f32>(&plain.into_data(), Tolerance::absolute(4e-3));
+    }
+}
+
+/// A loss scale multiplies what was computed before: gradients that f16 has no number for must still be there.
+#[test]
+fn the_chunked_loss_keeps_gradients_too_small_for_f16() {
+    let noised = noised();
+    let (half, scale) = (FloatDType::F16, 65536.0);
+    if !device().supports_dtype(half) {
+        return;
+    }
+    let n = noised.at().len();
+    let run = |dtype: FloatDType, chunked: bool| {
+        let features = numbers(n, 3, 1.0).cast(half).cast(dtype).require_grad();
+        let weight = numbers(V, 3, 0.5).cast(half).cast(dtype).require_grad();
+        let decoder = Decoder { weight: weight.clone(), bias: None };
+        let small = Scaled::new(Mlm, vec![1e-9; 2]).unwrap();
+        let loss = if chunked {
+            nll_chunked(features.clone(), &decoder, &noised, &small, 2)
+        } else {
+            nll(decoder.forward(features.clone()), &noised, &small)
+        };
+        let grads = (loss * scale).backward();
+        let read = |tensor: &Tensor<2>| tensor.grad(&grads).unwrap().cast(FloatDType::F32) / scale;
+        [read(&features), read(&weight)]
+    };
+    for (got, expected) in run(half, true).into_iter().zip(run(FloatDType::F32, false)) {
+        let largest = expected.clone().abs().max().into_scalar::<f32>();
+        let gap = (got - expected).abs().max().into_scalar::<f32>();
+        assert!(largest > 1e-11 && gap < 0.02 * largest, "{gap} of {largest}");
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! folder/
 //!   step-00001000/
-//!     state.json       step, configuration, data fingerprint, and size and hash of the other files
+//!     state.json       step, configuration, data fingerprint, size and hash of the other files, and its own hash
 //!     model.bpk        parameters
 //!     optimizer-0.bpk  moments, in eight files
 //!     ema.bpk          moving average, if there is one
@@ -16,21 +16,13 @@
 //! draw is a function of the seed and the step.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::store::RecordError;
-use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::guard::Watch;
-use crate::hash::digest;
-use crate::precision::LossScale;
-use crate::trainer::TrainConfig;
+use crate::state::State;
 
-/// Changes when a reader of this version could misread a checkpoint.
-const FORMAT: u32 = 3;
-pub(crate) const STATE: &str = "state.json";
 const PART: &str = ".part-";
 /// Where a checkpoint waits while another takes its place.
 const OLD: &str = ".old-";
@@ -38,74 +30,6 @@ const OLD: &str = ".old-";
 pub(crate) const BEST: &str = "best";
 /// Where the former best one waits until a checkpoint knows of the new one.
 const FORMER: &str = ".former-";
-
-/// What a checkpoint knows beside tensors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct State {
-    format: u32,
-    pub(crate) at: Position,
-    pub(crate) config: TrainConfig,
-    /// [`BatchSource::fingerprint`](crate::BatchSource::fingerprint).
-    pub(crate) data: u64,
-    files: Vec<Entry>,
-}
-
-impl State {
-    pub(crate) fn new(at: Position, config: TrainConfig, data: u64) -> Self {
-        Self { format: FORMAT, at, config, data, files: Vec::new() }
-    }
-}
-
-/// Where a run stands, tensors aside.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Position {
-    /// Steps done.
-    pub(crate) step: u64,
-    /// Batches that were passed over for good, when the run went back before a spike.
-    pub(crate) passed_over: u64,
-    pub(crate) record: BestSoFar,
-    pub(crate) watch: Watch,
-    pub(crate) scale: LossScale,
-}
-
-/// The best validation so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Standing", from = "Standing")]
-pub(crate) struct BestSoFar {
-    /// Its step and value; `None` before the first validation.
-    pub(crate) best: Option<(u64, f64)>,
-    /// Validations since, none of them better.
-    pub(crate) stale: u64,
-}
-
-/// [`BestSoFar`] in a file: as bits, because a value that reads back differently could change which
-/// of two is better.
-#[derive(Serialize, Deserialize)]
-struct Standing {
-    step: Option<u64>,
-    bits: Option<u64>,
-    stale: u64,
-}
-
-impl From<BestSoFar> for Standing {
-    fn from(BestSoFar { best, stale }: BestSoFar) -> Self {
-        let (step, bits) = best.map(|(step, value)| (step, value.to_bits())).unzip();
-        Self { step, bits, stale }
-    }
-}
-
-impl From<Standing> for BestSoFar {
-    fn from(Standing { step, bits, stale }: Standing) -> Self {
-        Self { best: step.zip(bits.map(f64::from_bits)), stale }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Entry {
-    name: String,
-    bytes: u64,
-    fnv: u64,
-}
 
 /// The checkpoints of a folder, seen from the newest.
 #[derive(Debug)]
@@ -143,7 +67,7 @@ pub fn latest(folder: impl AsRef<Path>) -> Result<Latest, Error> {
 pub(crate) fn write(
     folder: &Path,
     name: &str,
-    mut state: State,
+    state: State,
     fill: impl FnOnce(&Path) -> Result<(), Error>,
 ) -> Result<PathBuf, Error> {
     let part = folder.join(format!("{PART}{name}"));
@@ -152,11 +76,7 @@ pub(crate) fn write(
     remove(&part)?;
     fs::create_dir_all(&part).map_err(Error::io("create", &part))?;
     fill(&part)?;
-    for path in files(&part)? {
-        state.files.push(seal(&path)?);
-    }
-    state.files.sort_by(|a, b| a.name.cmp(&b.name));
-    write_state(&part.join(STATE), &state)?;
+    state.write(&part, &files(&part)?)?;
     sync_folder(&part)?;
     replace(&part, &place)?;
     sync_folder(folder)?;
@@ -227,31 +147,15 @@ pub(crate) fn settle_best(folder: &Path, step: u64) -> Result<bool, Error> {
 /// Reads and verifies a checkpoint.
 pub(crate) fn read_state(path: &Path) -> Result<State, Error> {
     put_back(path)?;
-    let file = path.join(STATE);
-    let text = fs::read_to_string(&file).map_err(Error::io("read", &file))?;
-    let damaged = |expected: String, got: String, file: &Path| Error::Checkpoint {
-        path: file.to_owned(),
-        what: "the checkpoint is damaged, delete it and resume from an older one",
-        expected,
-        got,
-    };
-    let state: State = serde_json::from_str(&text)
-        .map_err(|error| damaged("the state of a trainer".into(), error.to_string(), &file))?;
-    if state.format != FORMAT {
+    let state = State::read(path)?;
+    let named = step_of(path).unwrap_or(state.at.step);
+    if named != state.at.step {
         return Err(Error::Checkpoint {
-            path: file,
-            what: "another version of this crate wrote the checkpoint, resume with that one",
-            expected: format!("format {FORMAT}"),
-            got: format!("format {}", state.format),
+            path: path.to_owned(),
+            what: "the checkpoint is of another step than its folder's name",
+            expected: format!("step {named}"),
+            got: format!("step {}", state.at.step),
         });
-    }
-    for entry in &state.files {
-        let file = path.join(&entry.name);
-        let (bytes, fnv) = digest(&file)?;
-        if (bytes, fnv) != (entry.bytes, entry.fnv) {
-            let show = |bytes, fnv| format!("{bytes} bytes with hash {fnv:016x}");
-            return Err(damaged(show(entry.bytes, entry.fnv), show(bytes, fnv), &file));
-        }
     }
     Ok(state)
 }
@@ -264,13 +168,15 @@ pub(crate) fn archive(path: &Path) -> impl FnOnce(RecordError) -> Error {
 
 /// The checkpoints of a folder by step.
 fn steps(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
-    let step = |path: PathBuf| {
-        let step = path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?;
-        Some((step, path))
-    };
+    let step = |path: PathBuf| Some((step_of(&path)?, path));
     let mut steps: Vec<_> = files_if_any(folder)?.into_iter().filter_map(step).collect();
     steps.sort();
     Ok(steps)
+}
+
+/// The step that a checkpoint's folder is named after.
+fn step_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()
 }
 
 fn files_if_any(folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -281,23 +187,6 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = fs::read_dir(folder).map_err(Error::io("list", folder))?;
     let path = |entry: std::io::Result<fs::DirEntry>| entry.map(|entry| entry.path());
     entries.map(path).collect::<Result<_, _>>().map_err(Error::io("list", folder))
-}
-
-/// Flushes a file to the disk and notes what is there.
-fn seal(path: &Path) -> Result<Entry, Error> {
-    let file = File::options().write(true).open(path).map_err(Error::io("open", path))?;
-    file.sync_all().map_err(Error::io("flush", path))?;
-    let (bytes, fnv) = digest(path)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Entry { name, bytes, fnv })
-}
-
-fn write_state(path: &Path, state: &State) -> Result<(), Error> {
-    let text = serde_json::to_vec_pretty(state)
-        .map_err(|error| Error::io("write", path)(std::io::Error::other(error)))?;
-    let mut file = File::create(path).map_err(Error::io("create", path))?;
-    file.write_all(&text).map_err(Error::io("write", path))?;
-    file.sync_all().map_err(Error::io("flush", path))
 }
 
 /// Puts `part` at `place`, where an older checkpoint may be: it steps aside first, because a folder

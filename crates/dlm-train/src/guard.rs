@@ -19,7 +19,8 @@ pub struct Guard {
     pub learn: u64,
     /// What is done about one.
     pub on_spike: OnSpike,
-    /// More spikes than this, with no other step between, end the run.
+    /// More spikes than this, with no other step between, end the run; so do more returns than this, with no step
+    /// between that was not taken before.
     pub patience: u64,
 }
 
@@ -55,9 +56,9 @@ pub struct Spike {
 }
 
 impl Spike {
-    /// The norm as files can hold it: the usual one in place of one that is not finite.
-    pub(crate) fn shown(self) -> f64 {
-        if self.grad_norm.is_finite() { self.grad_norm } else { self.usual }
+    /// The norm as files can hold it; `None` if it is not finite.
+    pub(crate) fn shown(self) -> Option<f64> {
+        Some(self.grad_norm).filter(|norm| norm.is_finite())
     }
 }
 

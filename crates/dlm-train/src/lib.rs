@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod checkpoint;
+mod config;
 pub mod data;
 pub mod ema;
 mod error;
@@ -16,11 +17,13 @@ pub mod precision;
 pub mod progress;
 mod resume;
 mod run;
+mod state;
 pub mod step;
 pub mod tensorboard;
 pub mod trainer;
 
 pub use checkpoint::latest;
+pub use config::TrainConfig;
 pub use data::{BatchSize, BatchSource, Batches};
 pub use ema::Ema;
 pub use error::{Error, Foreign};
@@ -34,7 +37,7 @@ pub use objective::{
 pub use optim::{AdamW, Decay, LrSchedule, Muon, Warmup};
 pub use precision::Precision;
 pub use progress::{Count, Metrics, Progress};
-pub use resume::average;
+pub use resume::{average, average_ema};
 pub use run::{Better, Hooks, Scores, Summary};
 pub use step::StepReport;
-pub use trainer::{TrainConfig, Trainer, init_seeded};
+pub use trainer::{Trainer, init_seeded};

@@ -80,13 +80,13 @@ impl<T: OfStep> StepLog<T> {
         Ok(Self { path, file, lines: PhantomData })
     }
 
-    /// Adds a line.
+    /// Adds a line, whole: it is there with its end or not at all, as far as the system writes at once.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&mut self, line: &T) -> Result<(), Error> {
         let line = serde_json::to_string(line).map_err(io::Error::other);
-        let written = line.and_then(|line| writeln!(self.file, "{line}"));
+        let written = line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()));
         written.map_err(Error::io("write", &self.path))
     }
 
@@ -96,28 +96,31 @@ impl<T: OfStep> StepLog<T> {
     /// [`Error::Io`]; [`Error::Record`] if the file holds something else.
     pub fn read(path: impl AsRef<Path>) -> Result<Vec<T>, Error> {
         let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-        Ok(whole_lines(path, &text)?.into_iter().map(|(_, line)| line).collect())
+        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        Ok(whole_lines(path, &bytes)?.into_iter().map(|(_, line)| line).collect())
     }
 }
 
 /// Cuts a file after `step`. A file of anything else is an error and stays as it is.
 fn keep_until<T: OfStep>(path: &Path, step: u64) -> Result<(), Error> {
-    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-    let lines = whole_lines::<T>(path, &text)?;
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let lines = whole_lines::<T>(path, &bytes)?;
     let kept = lines.iter().take_while(|(_, line)| line.step() <= step).last().map_or(0, |(end, _)| *end);
-    let file = File::options().write(true).open(path).map_err(Error::io("open", path))?;
-    file.set_len(kept as u64).map_err(Error::io("cut", path))
+    let mut file = File::options().append(true).open(path).map_err(Error::io("open", path))?;
+    file.set_len(kept as u64).map_err(Error::io("cut", path))?;
+    // All of the last line may be there but its end, to which the next would be glued.
+    let end: &[u8] = if kept == 0 || bytes[..kept].ends_with(b"\n") { b"" } else { b"\n" };
+    file.write_all(end).map_err(Error::io("write", path))
 }
 
-/// Each line with the byte at which it ends.
-fn whole_lines<T: OfStep>(path: &Path, text: &str) -> Result<Vec<(usize, T)>, Error> {
+/// Each line with the byte at which it ends. What was cut short need not be text: a letter has several bytes.
+fn whole_lines<T: OfStep>(path: &Path, bytes: &[u8]) -> Result<Vec<(usize, T)>, Error> {
     let (mut end, mut lines) = (0, Vec::new());
-    for (number, line) in text.split_inclusive('\n').enumerate() {
+    for (number, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
         end += line.len();
-        match serde_json::from_str(line) {
+        match serde_json::from_slice(line) {
             Ok(value) => lines.push((end, value)),
-            Err(error) if line.ends_with('\n') => {
+            Err(error) if line.ends_with(b"\n") => {
                 let (path, got) = (path.to_owned(), error.to_string());
                 return Err(Error::Record { path, line: number + 1, expected: T::WHAT.to_owned(), got });
             }
@@ -148,6 +151,30 @@ mod tests {
             refused.is_some_and(|text| text.contains(":1: expected a sample of a step, got missing field"))
         );
         assert_eq!(MetricsFile::read(&path).unwrap().len(), 2);
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_log_cut_at_any_byte_goes_on_without_losing_a_whole_line() {
+        let path = std::env::temp_dir().join(format!("dlm-train-cut-log-{}", std::process::id()));
+        let sample = |step| {
+            let (prompt, text) = ("Straße — 街".to_owned(), "é\u{1f600}".to_owned());
+            Sample { step, prompt, text, expected: "ü".to_owned() }
+        };
+        let line = |step| format!("{}\n", serde_json::to_string(&sample(step)).unwrap());
+        let (one, two) = (line(1), line(2));
+        for cut in 0..=two.len() {
+            fs::write(&path, [one.as_bytes(), &two.as_bytes()[..cut]].concat()).unwrap();
+            // The line is whole with its brace; its end may be missing.
+            let whole = 1 + u64::from(cut >= two.len() - 1);
+            assert_eq!(StepLog::<Sample>::read(&path).unwrap().len() as u64, whole, "cut at {cut}");
+            let mut log = StepLog::<Sample>::open(&path, 2).unwrap();
+            log.write(&sample(3)).unwrap();
+            let steps: Vec<u64> =
+                StepLog::<Sample>::read(&path).unwrap().iter().map(|sample| sample.step).collect();
+            assert_eq!(steps, [(1..=whole).collect(), vec![3]].concat(), "cut at {cut}");
+            assert!(fs::read_to_string(&path).unwrap().ends_with(&line(3)));
+        }
         fs::remove_file(&path).unwrap();
     }
 }

@@ -71,6 +71,13 @@ impl Output {
         Ok(())
     }
 
+    /// Something that people should know of.
+    pub(crate) fn note(&mut self, text: &str) {
+        if let Some(progress) = &mut self.progress {
+            progress.note(text);
+        }
+    }
+
     pub(crate) fn finish(&mut self) {
         if let Some(progress) = &mut self.progress {
             progress.finish();
@@ -83,13 +90,15 @@ fn scalars(events: &mut Events, metrics: &Metrics) -> Result<(), Error> {
         metrics.validation.iter().map(|(name, value)| (format!("validation/{name}"), *value)).collect();
     let memory = metrics.memory.most().map(|bytes| ("speed/memory_bytes", bytes as f64));
     let mut scalars = vec![
-        ("train/loss", metrics.loss),
         ("train/learning_rate", metrics.lr),
-        ("train/gradient_norm", metrics.grad_norm),
         ("speed/steps_per_s", metrics.steps_per_s),
         ("speed/tokens_per_s", metrics.tokens_per_s),
     ];
-    scalars.extend(memory);
+    // What a step that was not taken does not have is no point of a curve.
+    let loss = metrics.loss.map(|loss| ("train/loss", loss));
+    let grad_norm = metrics.grad_norm.map(|norm| ("train/gradient_norm", norm));
+    let scale = metrics.loss_scale.map(|scale| ("train/loss_scale", scale));
+    scalars.extend([loss, grad_norm, scale, memory].into_iter().flatten());
     scalars.extend(named.iter().map(|(name, value)| (name.as_str(), *value)));
     events.write(metrics.step, Event::Scalars(&scalars))
 }

@@ -15,16 +15,23 @@ use crate::memory::{Memory, show_bytes};
 pub struct Metrics {
     /// Steps done.
     pub step: u64,
-    /// Mean training loss since the last line.
-    pub loss: f64,
+    /// Mean training loss over the steps since the last line; absent if none of them was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
     /// Learning rate of this step.
     pub lr: f64,
-    /// Gradient norm of this step, before clipping; of a step passed over because it was not finite, the
-    /// usual one.
-    pub grad_norm: f64,
+    /// Gradient norm of this step, before clipping; absent if the step was passed over because it was not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grad_norm: Option<f64>,
     /// Steps that were passed over so far, see [`Guard`](crate::Guard).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub spikes: u64,
+    /// Steps that were left out so far because a gradient overflowed in f16.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overflows: u64,
+    /// The factor of the loss in f16, after this step; absent in other precisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
     /// Since the last line; padding counted, validation time not.
     pub steps_per_s: f64,
     /// As above.
@@ -76,8 +83,13 @@ impl<W: Write> Progress<W> {
 
     /// Shows what the network wrote, on lines of their own.
     pub fn show_sample(&mut self, sample: &Sample) {
+        self.note(&format!("  {:?} -> {:?}", sample.prompt, sample.text));
+    }
+
+    /// Shows a remark, on a line of its own.
+    pub fn note(&mut self, text: &str) {
         let start = if self.line.terminal { "\r\x1b[K" } else { "" };
-        let _ = writeln!(self.line.out, "{start}  {:?} -> {:?}", sample.prompt, sample.text);
+        let _ = writeln!(self.line.out, "{start}{text}");
     }
 
     /// Ends the line.
@@ -179,15 +191,17 @@ fn line(metrics: &Metrics, first: u64, total: u64, gone: Duration) -> String {
     let done = metrics.step.saturating_sub(first).max(1) as f64;
     let left = gone.as_secs_f64() * (total.saturating_sub(metrics.step) as f64 / done);
     let left = Duration::try_from_secs_f64(left).map_or_else(|_| "for ever".to_owned(), clock);
-    let spikes = if metrics.spikes > 0 { format!("  {} spikes", metrics.spikes) } else { String::new() };
+    let number = |value: Option<f64>, digits| value.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
+    let counted = |n: u64, what| if n > 0 { format!("  {n} {what}") } else { String::new() };
+    let left_out = [counted(metrics.spikes, "spikes"), counted(metrics.overflows, "overflows")].concat();
     let scores = metrics.validation.iter().map(|(name, value)| format!("  {name} {value:.4}"));
     let memory = metrics.memory.most().map(|bytes| format!("  {}", show_bytes(bytes)));
     format!(
-        "step {}/{total}  loss {:.4}  lr {:.1e}  grad {:.2}  {:.1} steps/s  {} tokens/s{}  {} gone, {} left{spikes}{}",
+        "step {}/{total}  loss {}  lr {:.1e}  grad {}  {:.1} steps/s  {} tokens/s{}  {} gone, {} left{left_out}{}",
         metrics.step,
-        metrics.loss,
+        number(metrics.loss, 4),
         metrics.lr,
-        metrics.grad_norm,
+        number(metrics.grad_norm, 2),
         metrics.steps_per_s,
         thousands(metrics.tokens_per_s),
         memory.unwrap_or_default(),
@@ -214,10 +228,12 @@ mod tests {
     fn metrics(step: u64) -> Metrics {
         Metrics {
             step,
-            loss: 1.25,
+            loss: Some(1.25),
             lr: 1e-3,
-            grad_norm: 0.5,
+            grad_norm: Some(0.5),
             spikes: 0,
+            overflows: 0,
+            loss_scale: None,
             steps_per_s: 2.0,
             tokens_per_s: 2500.0,
             memory: Memory { peak: Some(300 << 20), ..Memory::default() },
@@ -235,6 +251,14 @@ mod tests {
             "step 300/500  loss 1.2500  lr 1.0e-3  grad 0.50  2.0 steps/s  2.5k tokens/s  300 MiB  \
              1:01:40 gone, 2:03:20 left  bleu 31.5000"
         );
+    }
+
+    #[test]
+    fn numbers_of_steps_that_were_not_taken_are_dashes() {
+        let left_out = Metrics { loss: None, grad_norm: None, spikes: 2, overflows: 3, ..metrics(3) };
+        let line = line(&left_out, 0, 9, Duration::from_secs(3));
+        assert!(line.starts_with("step 3/9  loss -  lr 1.0e-3  grad -  2.0 steps/s"), "{line}");
+        assert!(line.ends_with("left  2 spikes  3 overflows"), "{line}");
     }
 
     #[test]

@@ -7,15 +7,14 @@ use burn::store::ModuleRecord;
 use burn::tensor::Tensor;
 use serde_json::Value;
 
-use crate::checkpoint::{self, Latest, State, archive, latest, read_state};
+use crate::checkpoint::{self, Latest, archive, latest, read_state};
+use crate::config::TrainConfig;
 use crate::ema::{Ema, follow};
 use crate::error::Error;
 use crate::objective::Objective;
+use crate::state::{EMA, MODEL, STATE, State};
 use crate::step::finite;
-use crate::trainer::{TrainConfig, Trainer};
-
-const MODEL: &str = "model.bpk";
-const EMA: &str = "ema.bpk";
+use crate::trainer::Trainer;
 
 impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// Writes a checkpoint of this step into `folder` and returns its path. See
@@ -49,7 +48,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
 
     /// Goes on from the newest whole checkpoint in `folder`; without one, stays as it is. The trainer
     /// must have been built with the same model, configuration and data: what follows is then, bit for
-    /// bit, what an uninterrupted run would have done (but for dropout over several threads, see
+    /// bit, what an uninterrupted run would have done (but for dropout in batches computed at once, see
     /// [`Trainer::with_threads`]).
     ///
     /// # Errors
@@ -87,17 +86,16 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
 }
 
 impl<M: Module, O: Objective<M>> Trainer<M, O> {
-    /// Goes back to the newest checkpoint before a spike, and passes over the batches that led to it.
-    pub(crate) fn roll_back(&mut self, folder: &Path) -> Result<bool, Error> {
+    /// Goes back to the newest whole checkpoint before a spike, and passes over the batches that led to it. Returns
+    /// what is wrong with newer ones; `None` if there is nothing to go back to.
+    pub(crate) fn roll_back(&mut self, folder: &Path) -> Result<Option<Vec<Error>>, Error> {
         let before = self.at;
-        if self.resume(folder)?.path.is_none() {
-            return Ok(false);
+        let Latest { path, broken } = self.resume(folder)?;
+        if path.is_none() {
+            return Ok(None);
         }
-        let steps = before.step + 1 - self.at.step.min(before.step);
-        self.at.passed_over = before.passed_over + steps * self.config.accumulation as u64;
-        self.at.watch.in_a_row = before.watch.in_a_row;
-        self.at.watch.spikes = before.watch.spikes;
-        Ok(true)
+        self.at = self.at.back_from(before, self.config.accumulation as u64);
+        Ok(Some(broken))
     }
 }
 
@@ -111,9 +109,29 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
 /// # Source
 /// Vaswani et al. 2017, arXiv:1706.03762, section 6.1; RDM averages its last five.
 pub fn average<M: Module>(like: &M, checkpoints: &[impl AsRef<Path>]) -> Result<M, Error> {
+    mean(like, checkpoints, MODEL)
+}
+
+/// As [`average`], of the moving averages that the checkpoints hold: a longer average than the run's own.
+///
+/// # Errors
+/// As [`average`]; [`Error::Checkpoint`] too for a run without [`TrainConfig::ema`].
+pub fn average_ema<M: Module>(like: &M, checkpoints: &[impl AsRef<Path>]) -> Result<M, Error> {
+    mean(like, checkpoints, EMA)
+}
+
+fn mean<M: Module>(like: &M, checkpoints: &[impl AsRef<Path>], file: &str) -> Result<M, Error> {
     let load = |folder: &Path| {
-        read_state(folder)?;
-        load_model(like.valid(), &folder.join(MODEL))
+        let state = read_state(folder)?;
+        if file == EMA && state.config.ema.is_none() {
+            return Err(Error::Checkpoint {
+                path: folder.to_owned(),
+                what: "the run kept no moving average, average its models",
+                expected: EMA.to_owned(),
+                got: MODEL.to_owned(),
+            });
+        }
+        load_model(like.valid(), &folder.join(file))
     };
     let (first, others) =
         checkpoints.split_first().ok_or(dlm_core::Error::Empty { what: "the list of checkpoints" })?;
@@ -201,5 +219,5 @@ fn json(config: &TrainConfig) -> Result<Value, Error> {
 }
 
 fn unwritten(error: serde_json::Error) -> Error {
-    Error::io("write", checkpoint::STATE)(std::io::Error::other(error))
+    Error::io("write", STATE)(std::io::Error::other(error))
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::checkpoint::{self, BestSoFar};
+use crate::checkpoint;
 use crate::error::{Error, Foreign};
 use crate::guard::OnSpike;
 use crate::log::Sample;
@@ -15,6 +15,7 @@ use crate::memory::Memory;
 use crate::objective::Objective;
 use crate::output::{Output, Places};
 use crate::progress::Metrics;
+use crate::state::BestSoFar;
 use crate::step::{StepReport, finite};
 use crate::trainer::Trainer;
 
@@ -177,12 +178,15 @@ impl<M> Hooks<'_, M> {
 pub struct Summary {
     /// Steps done, those before a resumption included.
     pub steps: u64,
-    /// Mean loss over the last reading; `None` if there was no step left to do.
+    /// Mean loss over the last reading that has one; `None` if no step was taken.
     pub loss: Option<f64>,
     /// Step and value of the best validation.
     pub best: Option<(u64, f64)>,
     /// Whether patience ended the run.
     pub stopped_early: bool,
+    /// What was wrong with checkpoints to which the run did not go back before a spike, but to older ones. They are
+    /// renamed (`aside-..`).
+    pub damaged: Vec<String>,
 }
 
 impl<M: Module, O: Objective<M>> Trainer<M, O> {
@@ -198,11 +202,11 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             self.settle_best(&checkpoints.folder)?;
         }
         let mut output = Output::open(&hooks.places(), self.at.step, self.config.steps)?;
-        let (mut window, mut loss) = (Window::new(), None);
+        let (mut window, mut loss, mut damaged) = (Window::new(), None, Vec::new());
         while !self.is_done() && !self.is_stale(&hooks) {
             let report = match self.step() {
                 Err(spike @ Error::Spike { .. }) => {
-                    self.recover(spike, &hooks)?;
+                    damaged.extend(self.recover(spike, &hooks, &mut output)?);
                     // What was said of the steps that are taken anew is void.
                     output = Output::open(&hooks.places(), self.at.step, self.config.steps)?;
                     window = Window::new();
@@ -214,7 +218,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
             let due = |every: u64| report.step.is_multiple_of(every) || self.is_done();
             let validating = hooks.validation.as_ref().is_some_and(|hook| due(hook.every));
             if due(hooks.log_every) || validating {
-                let mut metrics = window.close(&report, self.spikes(), self.memory())?;
+                let mut metrics = self.metrics(&window, &report)?;
                 if validating {
                     metrics.validation = self.validate(&mut hooks)?;
                 }
@@ -222,26 +226,39 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
                 if validating {
                     output.samples(&self.write_samples(&mut hooks)?)?;
                 }
-                loss = Some(metrics.loss);
+                loss = metrics.loss.or(loss);
                 window = Window::new();
             }
             self.checkpoint(&hooks)?;
         }
         output.finish();
         let stopped_early = !self.is_done();
-        Ok(Summary { steps: self.at.step, loss, best: self.at.record.best, stopped_early })
+        Ok(Summary { steps: self.at.step, loss, best: self.at.record.best, stopped_early, damaged })
     }
 
     /// Goes back before a spike, if the guard says so and there is a checkpoint; else the spike is the error.
-    fn recover(&mut self, spike: Error, hooks: &Hooks<'_, M>) -> Result<(), Error> {
+    /// Returns what is wrong with newer checkpoints.
+    fn recover(
+        &mut self,
+        spike: Error,
+        hooks: &Hooks<'_, M>,
+        output: &mut Output,
+    ) -> Result<Vec<String>, Error> {
         let guard = self.config.guard.filter(|guard| guard.on_spike == OnSpike::RollBack);
-        let patient = guard.is_some_and(|guard| self.at.watch.in_a_row <= guard.patience);
-        match &hooks.checkpoints {
-            Some(Checkpoints { folder, .. }) if patient && self.roll_back(folder)? => {
-                self.settle_best(folder)
-            }
-            _ => Err(spike),
+        let patient = guard.is_some_and(|guard| self.at.went_back < guard.patience);
+        let place = hooks.checkpoints.as_ref().filter(|_| patient);
+        let Some(Checkpoints { folder, .. }) = place else { return Err(spike) };
+        let Some(broken) = self.roll_back(folder)? else { return Err(spike) };
+        let broken: Vec<String> = broken.iter().map(ToString::to_string).collect();
+        let step = self.at.step;
+        for note in [&[spike.to_string()], broken.as_slice(), &[format!("went back to step {step}")]].concat()
+        {
+            output.note(&note);
         }
+        // They would count as the newest ones that are kept.
+        checkpoint::set_aside(folder, step)?;
+        self.settle_best(folder)?;
+        Ok(broken)
     }
 
     /// Makes what is remembered of the best validation and the best checkpoint agree.
@@ -266,8 +283,25 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         hooks.patience.is_some_and(|patience| self.at.record.stale >= patience)
     }
 
-    fn memory(&self) -> Memory {
-        self.devices.first().map(Memory::now).unwrap_or_default()
+    /// Reads the device.
+    fn metrics(&self, window: &Window, report: &StepReport) -> Result<Metrics, Error> {
+        let sum = window.loss.as_ref().map(|sum| finite(report.step, "loss", sum)).transpose()?;
+        let grad_norm =
+            report.spike.map_or_else(|| report.grad_norm().map(Some), |spike| Ok(spike.shown()))?;
+        let seconds = window.began.elapsed().as_secs_f64();
+        Ok(Metrics {
+            step: report.step,
+            loss: sum.map(|sum| sum / window.taken as f64),
+            lr: report.lr,
+            grad_norm,
+            spikes: self.spikes(),
+            overflows: self.overflows(),
+            loss_scale: self.loss_scale(),
+            steps_per_s: window.steps as f64 / seconds,
+            tokens_per_s: window.tokens as f64 / seconds,
+            memory: self.devices.first().map(Memory::now).unwrap_or_default(),
+            validation: BTreeMap::new(),
+        })
     }
 
     fn write_samples(&self, hooks: &mut Hooks<'_, M>) -> Result<Vec<Sample>, Error> {
@@ -329,26 +363,5 @@ impl Window {
             Some(sum) => sum + loss,
             None => loss,
         });
-    }
-
-    /// Reads the device.
-    fn close(&self, report: &StepReport, spikes: u64, memory: Memory) -> Result<Metrics, Error> {
-        let sum = match &self.loss {
-            Some(sum) => finite(report.step, "loss", sum)?,
-            None => 0.0,
-        };
-        let grad_norm = report.spike.map_or_else(|| report.grad_norm(), |spike| Ok(spike.shown()))?;
-        let seconds = self.began.elapsed().as_secs_f64();
-        Ok(Metrics {
-            step: report.step,
-            loss: sum / self.taken.max(1) as f64,
-            lr: report.lr,
-            grad_norm,
-            spikes,
-            steps_per_s: self.steps as f64 / seconds,
-            tokens_per_s: self.tokens as f64 / seconds,
-            memory,
-            validation: BTreeMap::new(),
-        })
     }
 }

@@ -89,7 +89,8 @@ pub(crate) struct Engine<'a> {
 }
 
 impl Engine<'_> {
-    /// Mean loss of some batches and its gradient, as many batches under way at a time as there are devices.
+    /// Mean loss of some batches and its gradient, as many batches under way at a time as there are devices; with
+    /// gradient checkpointing one, on each device in turn.
     ///
     /// Gradients are summed in the order of the batches, so the result does not depend on their number.
     pub(crate) fn backward<M: Module>(
@@ -157,6 +158,11 @@ impl Engine<'_> {
         };
         if self.devices.len() == 1 {
             return group.iter().map(|part| one(model, part, &mut add)).collect();
+        }
+        if self.checkpointing {
+            // One after another: a layer draws its dropout anew from a seed in a generator that the process shares.
+            let places = group.iter().zip(self.devices);
+            return places.map(|(part, device)| one(&model.clone().fork(device), part, &mut add)).collect();
         }
         let work = |(part, model): (&(Batch, CounterRng), M)| {
             let mut own = Vec::new();

@@ -6,110 +6,24 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Device, Int, Tensor};
 use dlm_core::{CounterRng, Purpose};
-use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Position;
+pub use crate::config::TrainConfig;
 use crate::data::BatchSource;
 use crate::ema::Ema;
-use crate::error::{Error, in_domain};
-use crate::guard::{Guard, OnSpike, Spike};
+use crate::error::Error;
+use crate::guard::{OnSpike, Spike};
 use crate::objective::Objective;
-use crate::optim::{AdamW, Decay, Lanes, LrSchedule, Muon, Warmup, clip_to, global_norm};
+use crate::optim::{Lanes, clip_to, global_norm};
 use crate::precision::Precision;
+use crate::state::Position;
 use crate::step::{Backward, Engine, StepReport, shared};
-
-/// How a model is trained: what decides its numbers, and nothing else.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrainConfig {
-    /// Names all random draws: noise, times, dropout.
-    pub seed: u64,
-    /// Optimisation steps in all.
-    pub steps: u64,
-    /// Batches a step: their gradients are averaged.
-    pub accumulation: usize,
-    /// Learning rate.
-    pub lr: LrSchedule,
-    /// Optimiser.
-    pub adamw: AdamW,
-    /// Another optimiser for the matrices inside the network.
-    #[serde(default)]
-    pub muon: Option<Muon>,
-    /// Gradient checkpointing: keeps the inputs of layers alone, and computes each layer again in the backward
-    /// pass. A network takes part whose layers go through [`segment`](dlm_core::recompute::segment).
-    #[serde(default)]
-    pub gradient_checkpointing: bool,
-    /// In what numbers the network is computed.
-    #[serde(default)]
-    pub precision: Precision,
-    /// What is done about steps that would harm the model; without it, a loss that is not finite ends the
-    /// run when it is next read.
-    #[serde(default)]
-    pub guard: Option<Guard>,
-    /// Greatest global norm of a gradient.
-    pub clip: Option<f64>,
-    /// Decay of a moving average of the parameters.
-    pub ema: Option<f64>,
-}
-
-impl TrainConfig {
-    /// The paper's recipe: `AdamW`, gradients clipped at 1, a logarithmic warm-up over 1 % of the steps
-    /// to a constant rate (5e-5 for tasks), no average.
-    ///
-    /// # Source
-    /// Ye et al. 2023, arXiv:2308.12219, appendix, Tables 5 and 6, and its code.
-    pub fn paper(lr: f64, steps: u64) -> Self {
-        Self {
-            seed: 0,
-            steps,
-            accumulation: 1,
-            lr: LrSchedule::paper(lr, steps),
-            adamw: AdamW::default(),
-            muon: None,
-            gradient_checkpointing: false,
-            precision: Precision::F32,
-            guard: None,
-            clip: Some(1.0),
-            ema: None,
-        }
-    }
-
-    /// A recipe for runs of known length: as [`TrainConfig::paper`], but with a linear warm-up over 5 % of
-    /// the steps, rounded up, and half a cosine from there to 5 % of the peak at the last.
-    pub fn cosine(lr: f64, steps: u64) -> Self {
-        let decay = Decay::Cosine { end: steps, floor: 0.05 };
-        let lr = LrSchedule { peak: lr, warmup: Warmup::Linear(steps.div_ceil(20)), decay };
-        Self { lr, ..Self::paper(0.0, steps) }
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        in_domain(self.accumulation > 0, "accumulation", "at least 1", self.accumulation as f64)?;
-        let peak = self.lr.peak;
-        in_domain(peak >= 0.0 && peak.is_finite(), "learning rate", "finite and at least 0", peak)?;
-        if let Decay::Cosine { floor, .. } | Decay::Linear { floor, .. } = self.lr.decay {
-            in_domain((0.0..=1.0).contains(&floor), "floor of the learning rate", "in [0, 1]", floor)?;
-        }
-        self.guard.map_or(Ok(()), |guard| guard.check())?;
-        let clip = self.clip.unwrap_or(1.0);
-        in_domain(clip > 0.0, "clipping norm", "positive", clip)
-    }
-
-    /// The optimiser of `model`'s parameters, by their ids: after a record was loaded, build it anew.
-    pub(crate) fn optimizer<M: Module>(&self, model: &M) -> Result<Lanes, Error> {
-        let adamw = self.adamw.init(model)?;
-        let optim = match &self.muon {
-            None => adamw,
-            Some(muon) => muon.join(adamw, model)?,
-        };
-        Ok(Lanes::new(&optim, model))
-    }
-}
 
 /// Trains a model step by step. The caller owns the loop: decode, validate or step another trainer
 /// in between, or hand the loop over with [`Trainer::run`](crate::Trainer::run).
 ///
 /// A step is a function of the configuration, the data and the number of the step: the device's
-/// generator, which burn draws dropout from, is reseeded at each. (Dropout over several threads is the one
-/// exception, see [`Trainer::with_threads`].)
+/// generator, which burn draws dropout from, is reseeded at each. (Dropout in batches that are computed at once
+/// is the one exception, see [`Trainer::with_threads`].)
 pub struct Trainer<M, O> {
     pub(crate) model: Option<M>,
     pub(crate) optim: Lanes,
@@ -166,8 +80,10 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// Computes up to `threads` of a step's [`accumulation`](TrainConfig::accumulation) batches at once;
     /// 0 counts as 1. Meant for CPUs, where much of a network's work keeps one core busy.
     ///
-    /// The numbers stay the same, but for dropout: threads draw it from the device's one generator in the
-    /// order in which they come, so that a network with dropout is no longer trained alike on every run.
+    /// A network without dropout is trained alike, bit by bit, with any number of threads. With dropout it is so
+    /// with one thread or an accumulation of 1 alone: burn draws dropout from one generator of the whole process,
+    /// so that batches under way at once get their draws in the order in which they happen to come. Such a run
+    /// is neither repeated exactly nor resumed exactly; what it draws is no less random.
     ///
     /// With gradient checkpointing there is one thread, because dropout must come out the same twice.
     #[must_use]
@@ -183,7 +99,12 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     ///
     /// Each step copies the parameters to every device and the gradients back, and updates them once, so
     /// that the numbers are those of one device with the same accumulation, up to how devices round (and
-    /// to dropout, see [`Trainer::with_threads`]).
+    /// to dropout, see [`Trainer::with_threads`]). With gradient checkpointing devices get their batches one
+    /// after another, because dropout must come out the same twice: that spreads memory, and hardly saves time.
+    ///
+    /// Copies and sums are plain transfers through the model's device, on every backend. burn 0.22.1's own
+    /// collective, `all_reduce`, is not used: it exists for `CubeCL` backends alone and is not implemented for
+    /// flex and ndarray. With parameters that do not fit on one device this does not help.
     ///
     /// # Errors
     /// [`Error::Precision`] if a device lacks the configuration's precision.
@@ -199,8 +120,9 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
     /// Takes one step.
     ///
     /// # Errors
-    /// [`Error::Spike`] if the configuration's guard says to stop; whatever the batches or the objective
-    /// fail with. The trainer is then as before, but for the guard's count.
+    /// [`Error::Spike`] if the configuration's guard says to stop; [`Error::NotFinite`] in f16 for a gradient
+    /// that is not finite at the least scale, or a loss that is not, without a guard; whatever the batches or
+    /// the objective fail with. The trainer is then as before, but for the guard's count.
     pub fn step(&mut self) -> Result<StepReport, Error> {
         let began = Instant::now();
         let rng = CounterRng::new(self.config.seed);
@@ -214,7 +136,7 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         if let (Some(norm), None) = (&grad_norm, spike) {
             self.update(grads, norm, lr);
         }
-        self.at.step += 1;
+        self.at.advance();
         let seconds = began.elapsed().as_secs_f64();
         let report = StepReport { step: self.at.step, lr, tokens, skipped, spike, seconds, loss, grad_norm };
         if spike.is_none() {
@@ -245,19 +167,28 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         let Some(norm) = norm.filter(|_| f16 || guard.is_some()) else { return Ok(None) };
         let read = |value: &Tensor<1>| f64::from(value.clone().into_scalar::<f32>());
         let (loss, grad_norm) = (read(loss), read(norm));
-        if f16 {
-            let fits = grad_norm.is_finite();
-            self.at.scale = self.at.scale.after(fits);
-            if !fits && loss.is_finite() && self.at.scale.exponent >= 0 {
+        if f16 && loss.is_finite() {
+            let scale = self.at.scale.after(grad_norm.is_finite());
+            if grad_norm.is_finite() {
+                self.at.scale = scale;
+            } else if scale.exponent >= 0 {
+                self.at.scale = scale;
+                self.at.overflows += 1;
                 return Ok(Some(Spike { loss, grad_norm, usual: self.at.watch.usual() }));
             }
         }
-        let Some(guard) = guard else { return Ok(None) };
+        let step = self.at.step + 1;
+        let Some(guard) = guard else {
+            // In f16 alone: the numbers are there, and such a step would spoil the model.
+            let numbers = [("loss", loss), ("gradient norm", grad_norm)];
+            let spoilt = numbers.into_iter().find(|(_, got)| !got.is_finite());
+            return spoilt.map_or(Ok(None), |(what, got)| Err(Error::NotFinite { step, what, got }));
+        };
         let (watch, spike) = guard.judge(self.at.watch, loss, grad_norm);
         self.at.watch = watch;
         match spike {
             Some(spike) if guard.on_spike != OnSpike::Skip || watch.in_a_row > guard.patience => {
-                Err(Error::Spike { step: self.at.step + 1, spike })
+                Err(Error::Spike { step, spike })
             }
             spike => Ok(spike),
         }
@@ -315,6 +246,17 @@ impl<M, O> Trainer<M, O> {
     /// Number of steps that were passed over for the configuration's [`Guard`].
     pub fn spikes(&self) -> u64 {
         self.at.watch.spikes
+    }
+
+    /// Number of steps that were left out because a gradient overflowed in f16, each of which halved the
+    /// [`LossScale`](crate::precision::LossScale).
+    pub fn overflows(&self) -> u64 {
+        self.at.overflows
+    }
+
+    /// The factor of the loss in f16; `None` in other precisions.
+    pub fn loss_scale(&self) -> Option<f64> {
+        (self.config.precision == Precision::F16).then(|| self.at.scale.factor())
     }
 
     /// Whether all steps of the configuration are done. [`Trainer::step`] does not look at this.

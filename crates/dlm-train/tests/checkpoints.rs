@@ -135,6 +135,54 @@ fn a_damaged_checkpoint_is_passed_over() {
     assert!(late.resume(folder.0.join("none")).expect("nothing there").path.is_none());
 }
 
+#[test]
+fn no_byte_of_a_state_changes_unseen() {
+    let _alone = alone();
+    let folder = Folder::new("bytes");
+    let paths = three(&folder);
+    let state = paths[2].join("state.json");
+    let bytes = fs::read(&state).expect("a state");
+    let text = String::from_utf8(bytes.clone()).expect("JSON");
+    // The others out of the way, so that nobody reads their files each time.
+    paths[..2].iter().for_each(|path| fs::rename(path, path.with_extension("away")).expect("a folder"));
+    for at in 0..bytes.len() {
+        let mut edited = bytes.clone();
+        edited[at] ^= 1;
+        fs::write(&state, &edited).expect("a state");
+        let found = latest(&folder.0).expect("a folder");
+        assert!(found.path.is_none() && found.broken.len() == 1, "byte {at} of {text}");
+    }
+    paths[..2].iter().for_each(|path| fs::rename(path.with_extension("away"), path).expect("a folder"));
+    // What somebody may want to write there, all of it valid JSON.
+    let edits = [
+        ("\"step\": 3", "\"step\": 2"),
+        ("\"passed_over\": 0", "\"passed_over\": 8"),
+        ("\"exponent\": 16", "\"exponent\": 3"),
+        ("\"spikes\": 0", "\"spikes\": 1"),
+        ("\"stale\": 0", "\"stale\": 5"),
+        ("\n", "\r\n"),
+        ("\n}", "\n}\n"),
+    ];
+    for (from, to) in edits {
+        assert!(text.contains(from), "{from} in {text}");
+        fs::write(&state, text.replacen(from, to, 1)).expect("a state");
+        assert_eq!(whole(&folder), Some(paths[1].clone()), "{from} to {to}");
+    }
+    // An entry of a file is taken out, and the file damaged.
+    let entry = text.find("\"name\": \"model.bpk\"").expect("an entry");
+    let (start, end) =
+        (text[..entry].rfind('{').expect("a brace"), entry + text[entry..].find('}').expect("one"));
+    fs::write(&state, format!("{}{}", &text[..start], &text[end + 2..])).expect("a state");
+    fs::write(paths[2].join("model.bpk"), "x").expect("a model");
+    assert_eq!(whole(&folder), Some(paths[1].clone()));
+    // A whole checkpoint under the name of another step is not that step's.
+    fs::remove_dir_all(&paths[2]).expect("a folder");
+    fs::rename(&paths[0], folder.0.join("step-00000007")).expect("a folder");
+    let found = latest(&folder.0).expect("a folder");
+    assert_eq!(found.path, Some(paths[1].clone()));
+    assert!(found.broken[0].to_string().ends_with("expected step 7, got step 1"), "{:?}", found.broken);
+}
+
 fn refusal(checkpoint: &Path, model: Toy, rows: usize, config: TrainConfig) -> String {
     let mut other = trainer(model, rows, config);
     let before = bits(other.model());
@@ -165,8 +213,8 @@ fn a_checkpoint_of_another_run_is_refused() {
     let mut longer = trainer(toy(0.1), 24, TrainConfig { steps: 99, ..averaged() });
     longer.load(&paths[0]).expect("the same run");
     let state = paths[0].join("state.json");
-    let text = fs::read_to_string(&state).expect("a state").replace("\"format\": 3", "\"format\": 9");
+    let text = fs::read_to_string(&state).expect("a state").replace("\"format\": 4", "\"format\": 9");
     fs::write(&state, text).expect("a state");
     let said = refusal(&paths[0], toy(0.1), 24, averaged());
-    assert!(said.contains("expected format 3, got format 9"), "{said}");
+    assert!(said.contains("expected format 4, got format 9"), "{said}");
 }

@@ -3,13 +3,14 @@
 mod common;
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use burn::tensor::{FloatDType, Tensor};
 use common::{Folder, MASK, Toy, alone, batches, bits, config, device, toy, values};
 use dlm_core::{Batch, CounterRng};
 use dlm_train::{
     Better, Diffusion, Error, Guard, Hooks, MetricsFile, Muon, Objective, OnSpike, Precision, Sample,
-    StepLog, TrainConfig, Trainer, average,
+    StepLog, TrainConfig, Trainer, average, average_ema,
 };
 
 /// The masked-LM loss, but times `factor` in these batches.
@@ -53,13 +54,29 @@ fn a_run_tells_of_its_spikes_and_its_loss_leaves_them_out() {
     let folder = Folder::new("spikes");
     let log = folder.0.join("log.jsonl");
     let mut trainer = trainer(spiking(&[7, 8], f64::NAN), guarded(OnSpike::Skip, 10));
-    let summary = trainer.run(Hooks::new().log_every(1).metrics(&log)).expect("a run");
+    let events = folder.0.join("events");
+    let hooks = Hooks::new().log_every(1).metrics(&log).tensorboard(&events);
+    let summary = trainer.run(hooks).expect("a run");
     assert!(summary.loss.expect("steps").is_finite());
     let text = std::fs::read_to_string(&log).expect("a file");
     let lines: Vec<dlm_train::Metrics> =
         text.lines().map(|line| serde_json::from_str(line).expect("metrics")).collect();
     let spikes: Vec<u64> = lines.iter().map(|metrics| metrics.spikes).collect();
     assert_eq!(spikes, [0, 0, 0, 0, 0, 0, 0, 1, 2, 2]);
+    // A step that was not taken has no loss and no norm: 0 would look like a triumph.
+    let taken: Vec<u64> = lines.iter().filter(|line| line.loss.is_some()).map(|line| line.step).collect();
+    assert_eq!(taken, [1, 2, 3, 4, 5, 6, 7, 10]);
+    assert!(lines.iter().all(|line| line.loss.is_some() == line.grad_norm.is_some()));
+    assert!(!text.contains("\"loss\":0") && !text.contains("\"grad_norm\":0.0"), "{text}");
+    let events = std::fs::read_dir(&events).expect("a folder").next().expect("a file").expect("an entry");
+    let events = std::fs::read(events.path()).expect("events");
+    let points = |name: &str| events.windows(name.len()).filter(|part| *part == name.as_bytes()).count();
+    let points = ["train/loss", "train/gradient_norm", "train/learning_rate"].map(points);
+    assert_eq!(points, [8, 8, 10]);
+    // Nor has a run that ends so.
+    let mut trainer = self::trainer(spiking(&[7, 8], f64::NAN), guarded(OnSpike::Skip, 9));
+    let summary = trainer.run(Hooks::new().log_every(1)).expect("a run");
+    assert_eq!(summary.loss, lines[6].loss);
 }
 
 #[test]
@@ -97,6 +114,60 @@ fn a_run_goes_back_before_a_spike_and_on_with_later_batches() {
     trainer.step().expect("a step");
     resumed.step().expect("a step");
     assert_eq!(bits(resumed.model()), bits(trainer.model()));
+}
+
+#[test]
+fn a_run_does_not_go_back_for_ever() {
+    let _alone = alone();
+    // Step 10 diverges whatever its batches, and step 9 is fine each time.
+    let (done, calls) = (AtomicU64::new(0), AtomicU64::new(0));
+    let plain = spiking(&[], 1.0);
+    let objective = |model: &Toy, batch: &Batch, rng: &CounterRng| {
+        assert!(calls.fetch_add(1, Relaxed) < 60, "for ever");
+        let loss = plain.loss(model, batch, rng)?;
+        Ok(if done.swap(0, Relaxed) == 9 { loss * 1e4 } else { loss })
+    };
+    let folder = Folder::new("for-ever");
+    let score = |_: &Toy, step| {
+        done.store(step, Relaxed);
+        Ok(Vec::new())
+    };
+    let mut looping = trainer(objective, guarded(OnSpike::RollBack, 12));
+    let ended = looping.run(Hooks::new().validate(1, Better::Lower, score).checkpoints(&folder.0, 4, 2));
+    assert!(matches!(ended, Err(Error::Spike { step: 10, .. })), "{ended:?}");
+    // A patience of two returns.
+    assert_eq!(looping.spikes(), 3);
+    // One that comes further each time has patience anew: batches 9 and 12 are of steps 10 and 11.
+    let folder = Folder::new("further");
+    let guard = Guard { factor: 20.0, learn: 3, on_spike: OnSpike::RollBack, patience: 1 };
+    let config = TrainConfig { guard: Some(guard), ..config(12) };
+    let mut further = trainer(spiking(&[9, 12], 1e4), config);
+    let summary = further.run(Hooks::new().checkpoints(&folder.0, 4, 2)).expect("a run");
+    assert_eq!((summary.steps, further.spikes()), (12, 2));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_gone_back_beyond_and_told_of() {
+    let _alone = alone();
+    let folder = Folder::new("back-damaged");
+    let damage = |_: &Toy, step| {
+        if step == 9 {
+            std::fs::write(folder.0.join("step-00000008/model.bpk"), "x")?;
+        }
+        Ok(Vec::new())
+    };
+    let mut trainer = trainer(spiking(&[9], 1e4), guarded(OnSpike::RollBack, 12));
+    let hooks = Hooks::new().validate(9, Better::Lower, damage).checkpoints(&folder.0, 2, 1);
+    let none = trainer.run(hooks);
+    assert!(matches!(none, Err(Error::Checkpoint { .. })), "the only one is damaged: {none:?}");
+    let folder = Folder::new("back-damaged");
+    let mut trainer = self::trainer(spiking(&[9], 1e4), guarded(OnSpike::RollBack, 12));
+    let hooks = Hooks::new().validate(9, Better::Lower, damage).checkpoints(&folder.0, 2, 2);
+    let summary = trainer.run(hooks).expect("a run");
+    assert_eq!((summary.steps, summary.damaged.len()), (12, 1));
+    assert!(summary.damaged[0].contains("step-00000008"), "{:?}", summary.damaged);
+    // It does not count as one of those that are kept.
+    assert!(folder.0.join("aside-1-step-00000008").is_dir() && folder.0.join("step-00000010").is_dir());
 }
 
 #[test]
@@ -226,8 +297,30 @@ fn f16_halves_its_scale_after_an_overflow_and_a_checkpoint_keeps_it() {
         resumed.step().expect("a step");
     }
     assert_eq!(bits(resumed.model()), bits(trainer.model()));
-    // Not the guard's business.
-    assert_eq!(trainer.spikes(), 0);
+    // Not the guard's business, but counted.
+    assert_eq!((trainer.spikes(), trainer.overflows(), resumed.overflows()), (0, 2, 2));
+    assert_eq!(trainer.loss_scale(), Some(65536.0 / 4.0));
+}
+
+#[test]
+fn f16_ends_where_no_scale_is_small_enough() {
+    let _alone = alone();
+    if refused(Precision::F16) {
+        return;
+    }
+    let config = TrainConfig { precision: Precision::F16, ..config(40) };
+    let folder = Folder::new("least-scale");
+    let log = folder.0.join("log.jsonl");
+    let mut hopeless =
+        trainer(spiking(&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19], 1e9), config);
+    let ended = hopeless.run(Hooks::new().log_every(1).metrics(&log));
+    assert!(matches!(ended, Err(Error::NotFinite { step: 19, what: "gradient norm", .. })), "{ended:?}");
+    assert!(values(hopeless.model()).iter().all(|value| value.is_finite()));
+    assert_eq!((hopeless.overflows(), hopeless.loss_scale()), (16, Some(1.0)));
+    let log = MetricsFile::read(&log).expect("a log");
+    let last = log.last().expect("lines");
+    assert_eq!((last.step, last.loss, last.grad_norm), (18, None, None));
+    assert_eq!((last.overflows, last.loss_scale, log[0].loss_scale), (16, Some(1.0), Some(65536.0)));
 }
 
 #[test]
@@ -262,6 +355,20 @@ fn the_average_of_checkpoints_is_the_mean_of_their_parameters() {
     for (got, expected) in values(&mean).into_iter().zip(expected) {
         assert!((got - expected).abs() < 1e-6, "{got} is not {expected}");
     }
+    // Moving averages likewise.
+    let averages = Folder::new("average-ema");
+    let mut averaged = self::trainer(spiking(&[], 1.0), TrainConfig { ema: Some(0.5), ..config(2) });
+    let mut expected = vec![0.0; values(averaged.model()).len()];
+    let paths = [(); 2].map(|()| {
+        averaged.step().expect("a step");
+        let average = values(averaged.ema().expect("an average").model());
+        expected.iter_mut().zip(average).for_each(|(sum, value)| *sum += value / 2.0);
+        averaged.save(&averages.0).expect("a checkpoint")
+    });
+    let mean_of = average_ema(&toy(0.0), &paths).expect("checkpoints");
+    for (got, expected) in values(&mean_of).into_iter().zip(expected) {
+        assert!((got - expected).abs() < 1e-6, "{got} is not {expected}");
+    }
     let none: [&std::path::Path; 0] = [];
     assert!(matches!(average(&mean, &none), Err(Error::Core(_))));
     // Another run's parameters have other ids.
@@ -271,6 +378,8 @@ fn the_average_of_checkpoints_is_the_mean_of_their_parameters() {
     let path = stranger.save(&other.0).expect("a checkpoint");
     let mixed = average(&toy(0.0), &[saved[0].clone(), path]);
     assert!(matches!(mixed, Err(Error::Checkpoint { .. })));
+    // There are no averages to take the mean of.
+    assert!(matches!(average_ema(&toy(0.0), &saved), Err(Error::Checkpoint { .. })));
     // A damaged one is refused.
     std::fs::write(saved[1].join("model.bpk"), "x").expect("a file");
     assert!(matches!(average(&toy(0.0), &saved), Err(Error::Checkpoint { .. })));

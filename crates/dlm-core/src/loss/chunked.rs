@@ -2,7 +2,7 @@ use std::ops::Range;
 
 #[cfg(feature = "autodiff")]
 use burn::tensor::Gradients;
-use burn::tensor::{FloatDType, Tensor, s};
+use burn::tensor::{DType, FloatDType, Tensor, s};
 
 use super::nll::{constant, value_and_gradient};
 use super::{Weighting, Weights};
@@ -21,7 +21,8 @@ use crate::forward::Noised;
 ///
 /// # Numerics
 /// The gradient of the decoder is summed over chunks in their order; it equals that of [`nll`](super::nll) up to
-/// rounding.
+/// rounding. Products with features of another type are computed in that type, but for f16: there a loss scale comes
+/// too late for gradients below its least number, 6e-8, and the backward products are computed in f32.
 pub fn nll_chunked(
     features: Tensor<2>,
     decoder: &Decoder,
@@ -72,7 +73,9 @@ impl NllChunks {
         let weights = weighting.weights(noised);
         let plain = Decoder { weight: constant(&decoder.weight), bias: decoder.bias.as_ref().map(constant) };
         let rows = constant(&features);
-        let (wide, narrow) = (FloatDType::F32, features.dtype());
+        let wide = FloatDType::F32;
+        // What f16 has no number for would be gone before the caller's loss scale reaches it.
+        let narrow = if features.dtype() == DType::F16 { DType::F32 } else { features.dtype() };
         let mut loss = Tensor::<1>::zeros([1], &rows.device()).cast(wide);
         // Filled in place: small tensors that outlive a large one keep its memory from being used again.
         let mut own = rows.zeros_like().cast(wide);
@@ -87,9 +90,9 @@ impl NllChunks {
             loss = loss + value.sum();
             bias = bias.map(|sum| sum + gradient.clone().sum_dim(0).squeeze_dim::<1>(0));
             let gradient = gradient.cast(narrow);
-            let product = gradient.clone().matmul(plain.weight.clone()).cast(wide);
+            let product = product(&gradient, &plain.weight);
             own = own.slice_assign(s![range, ..], product);
-            weight = add_product(weight, &gradient, &piece);
+            weight = add_product(weight, &gradient, &piece.cast(narrow));
         }
         Self { loss: attach(loss, features.cast(wide), own), weight, bias }
     }
@@ -176,6 +179,24 @@ impl Weights {
         let uniform = if self.uniform.is_empty() { Vec::new() } else { self.uniform[range.clone()].to_vec() };
         Self { target: self.target[range].to_vec(), uniform }
     }
+}
+
+/// `gradient·decoder`, in f32. A decoder of another type is converted in blocks, so that no second one is there.
+///
+/// # Shapes
+/// - `gradient`: `[n, V]`; `decoder`: `[V, D]`; returns: `[n, D]`
+fn product(gradient: &Tensor<2>, decoder: &Tensor<2>) -> Tensor<2> {
+    if gradient.dtype() == decoder.dtype() {
+        return gradient.clone().matmul(decoder.clone()).cast(FloatDType::F32);
+    }
+    let ([rows, vocabulary], [_, width]) = (gradient.dims(), decoder.dims());
+    let mut sum = Tensor::<2>::zeros([rows, width], &gradient.device()).cast(FloatDType::F32);
+    for start in (0..vocabulary).step_by(WORDS) {
+        let words = start..vocabulary.min(start + WORDS);
+        let block = decoder.clone().slice(s![words.clone(), ..]).cast(gradient.dtype());
+        sum = sum + gradient.clone().slice(s![.., words]).matmul(block).cast(FloatDType::F32);
+    }
+    sum
 }
 
 /// Words whose gradient is summed at a time: large enough for a fast product, small beside the decoder.

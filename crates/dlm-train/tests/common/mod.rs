@@ -8,6 +8,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use dlm_core::recompute::segment;
 use dlm_core::{Denoiser, DenoiserInput, Sequence, TokenId, Vocabulary};
 use dlm_train::data::{BatchSize, Batches};
 use dlm_train::{TrainConfig, init_seeded};
@@ -52,8 +53,9 @@ impl Denoiser for Toy {
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, len]), &device);
         let at = Tensor::<1, Int>::from_data(TensorData::new(at, [input.at.len()]), &device);
         let tokens = self.embedding.forward(ids);
-        let hidden = self.norm.forward(tokens.clone() + tokens.mean_dim(1));
-        let hidden = self.dropout.forward(hidden).flatten::<2>(0, 1);
+        let hidden = self.norm.forward(tokens.clone() + tokens.mean_dim(1)).flatten::<2>(0, 1);
+        // As far as there is a layer, it takes part in gradient checkpointing.
+        let hidden = segment(&self.dropout, hidden, |dropout: &Dropout, hidden| dropout.forward(hidden));
         self.head.forward(hidden.select(0, at))
     }
 }

@@ -102,7 +102,7 @@ fn half_precision_is_for_devices_that_have_it_and_for_length_heads_too() {
             let done = recipe.run(&device).unwrap();
             assert_eq!(done.summary.steps, 8, "{stage} {precision:?}");
             let log = MetricsFile::read(recipe.out.join("log.jsonl")).unwrap();
-            let losses: Vec<f64> = log.iter().map(|line| line.loss).collect();
+            let losses: Vec<f64> = log.iter().filter_map(|line| line.loss).collect();
             // The mean over 514 lengths of a new head is ln 514.
             assert!(stage != "length" || (losses[0] - 514.0_f64.ln()).abs() < 0.5, "{losses:?}");
         }

@@ -243,7 +243,7 @@ impl<M, O> Trainer<M, O> {
         self.at.step
     }
 
-    /// Number of steps that were passed over for the configuration's [`Guard`].
+    /// Number of steps that were passed over for the configuration's [`Guard`](crate::Guard).
     pub fn spikes(&self) -> u64 {
         self.at.watch.spikes
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 use burn::tensor::{Device, FloatDType};
 
 use super::check::require;
+use super::material::Valid;
 use super::run::step_of;
-use super::valid::Valid;
 use super::{Error, MetricChoice, Recipe, Stage};
 use crate::train::{self, BatchSize, Precision};
 

@@ -8,14 +8,13 @@ use super::choices::{MissingChoice, Stage};
 use super::network::Network;
 use super::rows::Seen;
 use super::source::{Group, Share};
-use super::valid::Valid;
 use super::{Error, NoiseChoice, Recipe};
 use crate::core::{Sequence, TokenId, Vocabulary};
 use crate::models::{Checkpoint, EncoderConfig, IdMap, Missing};
 use crate::text::{self, Text};
 use crate::train::data::{
-    self, Corpus, Example, Limit, Mixture, Packed, Packing, Rows, Source, Taken, TokenMixture, cached,
-    in_memory,
+    self, Corpus, Example, Limit, Mixture, Packed, Packing, Record, Rows, Source, Taken, TokenMixture,
+    cached, in_memory,
 };
 use crate::train::{self, BatchSize, BatchSource, Batches, Count, Foreign};
 
@@ -26,6 +25,14 @@ pub(super) struct Part {
     name: String,
     weight: f64,
     pub(super) rows: Seen,
+}
+
+/// What a validation looks at: records as text, as tokens, and as rows of batches.
+#[derive(Default)]
+pub(super) struct Valid {
+    pub(super) records: Vec<Record>,
+    pub(super) examples: Vec<Example>,
+    pub(super) rows: Vec<Sequence>,
 }
 
 /// What a run is made of.

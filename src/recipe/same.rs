@@ -5,8 +5,8 @@
 
 use super::folder::{RECIPE, RunRecord};
 use super::material::Data;
+use super::material::Valid;
 use super::network::Network;
-use super::valid::Valid;
 use super::{Error, MetricChoice, Recipe, Stage};
 use crate::core::Batch;
 use crate::train::data::Rows;

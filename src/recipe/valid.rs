@@ -1,4 +1,4 @@
-//! What a validation looks at, and records that are held out, kept beside the rows of a cache.
+//! Records to validate on, and those that are held out, kept beside the rows of a cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,21 +7,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::choices::Stage;
-use super::material::question;
+use super::material::{Valid, question};
 use super::source::{Group, Share, Shares, evenly, files};
 use super::{Error, Recipe};
-use crate::core::{Sequence, TokenId};
+use crate::core::TokenId;
 use crate::text::Text;
-use crate::train::data::{self, Corpus, Example, Loaded, Place, Record, Rows, Skipped, Taken, in_memory};
+use crate::train::data::{self, Corpus, Loaded, Place, Record, Rows, Skipped, Taken, in_memory};
 use crate::train::{self, Foreign, fingerprint};
-
-/// What a validation looks at: records as text, as tokens, and as rows of batches.
-#[derive(Default)]
-pub(super) struct Valid {
-    pub(super) records: Vec<Record>,
-    pub(super) examples: Vec<Example>,
-    pub(super) rows: Vec<Sequence>,
-}
 
 impl Recipe {
     /// The records to validate on, in the network's ids.
@@ -158,6 +150,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::train::data::Example;
 
     #[test]
     fn a_mixture_is_never_validated_on_what_it_learns() {

@@ -25,7 +25,7 @@ use crate::error::Error;
 pub enum Format {
     /// JSON objects, each with a field that is the prompt and one that is the response.
     Json(Fields),
-    /// JSON objects, whose fields of text fill two templates.
+    /// JSON objects, whose fields fill two templates.
     Filled {
         /// Makes the prompt.
         prompt: Template,

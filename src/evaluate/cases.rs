@@ -10,7 +10,7 @@ use super::task::{Data, Demonstrations, Length, Method, Options, Task, TooLong};
 use crate::core::TokenId;
 use crate::pipeline;
 use crate::train;
-use crate::train::data::{Case, Prompt, Shots, Skipped, read_columns, read_objects};
+use crate::train::data::{Case, Prompt, Shots, Skipped, lists, read_columns, read_objects};
 use crate::train::metrics::last_integer;
 
 /// A case as the data has it.
@@ -110,17 +110,9 @@ fn load(data: &Data) -> Result<(Vec<Item>, LeftOut), Error> {
     Ok((items, left_out))
 }
 
-/// Texts, numbers and booleans as texts, and lists of these; what else there is is left out.
+/// Texts, numbers and booleans as texts, and lists of these, wherever they lie in the object.
 fn item(object: &serde_json::Map<String, Value>) -> Item {
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
-        _ => None,
-    };
-    let list = |value: &Value| value.as_array()?.iter().map(text).collect::<Option<Vec<_>>>();
-    let field = |(name, value): (&String, &Value)| Some((name.clone(), text(value)?));
-    let lists = |(name, value): (&String, &Value)| Some((name.clone(), list(value)?));
-    Item { case: object.iter().filter_map(field).collect(), lists: object.iter().filter_map(lists).collect() }
+    Item { case: Case::of_object(object), lists: lists(object) }
 }
 
 /// A case that becomes a question.

@@ -34,15 +34,15 @@ impl Recipe {
     /// A recipe is a text, in which a path that is none has no place.
     fn check_paths(&self) -> Result<(), Error> {
         let (model, data) = (&self.model, &self.data);
-        let files = data.files.iter().map(|file| ("data.files.path", &file.path));
+        let files = data.files.iter().flat_map(FileSection::files).map(|path| ("data.files.path", path));
+        let valid = data.valid.iter().flat_map(FileSection::files).map(|path| ("data.valid.path", path));
         let others = [
             ("model.folder", model.folder.as_ref()),
             ("model.tokenizer", model.tokenizer.as_ref()),
             ("data.cache", data.cache.as_ref()),
-            ("data.valid.path", data.valid.as_ref().map(|file| &file.path)),
         ];
         let others = others.into_iter().filter_map(|(field, path)| Some((field, path?)));
-        let mut all = std::iter::once(("out", &self.out)).chain(others).chain(files);
+        let mut all = std::iter::once(("out", &self.out)).chain(others).chain(files).chain(valid);
         all.try_for_each(|(field, path)| {
             require(path.to_str().is_some(), field, "a path in UTF-8", path.display())
         })

@@ -95,6 +95,10 @@ choice! {
         Tydiqa,
         /// `question`, `answer`.
         Mgsm,
+        /// In German.
+        MgsmDe,
+        /// In Chinese.
+        MgsmZh,
     }
 }
 

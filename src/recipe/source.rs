@@ -223,6 +223,8 @@ impl FormChoice {
             Self::Mmlu => forms::MMLU,
             Self::Tydiqa => forms::TYDIQA,
             Self::Mgsm => forms::MGSM,
+            Self::MgsmDe => forms::MGSM_DE,
+            Self::MgsmZh => forms::MGSM_ZH,
         }
     }
 }

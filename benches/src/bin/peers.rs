@@ -109,7 +109,7 @@ impl Run {
             lr: LrSchedule::constant(1e-4),
             clip: None,
             gradient_checkpointing: self.checkpointing,
-            ..TrainConfig::paper(1e-4, u64::MAX)
+            ..TrainConfig::paper(1e-4, 1 << 32)
         };
         let source = move |index| Ok(parts[index as usize % parts.len()].clone());
         let device = model.device().autodiff();

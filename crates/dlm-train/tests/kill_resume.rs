@@ -164,7 +164,8 @@ fn left(folder: &Path) -> Left {
     let entries = std::fs::read_dir(&checkpoints).expect("a folder");
     let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
     // A best one of steps that were lost is set aside.
-    let mut names: Vec<_> = names.filter(|name| !name.starts_with("aside-1-best")).collect();
+    let lost = |name: &String| name.starts_with("aside-") && name.ends_with("-best");
+    let mut names: Vec<_> = names.filter(|name| !lost(name)).collect();
     names.sort();
     let mut best = run_trainer();
     best.load(checkpoints.join("best")).expect("a best one");

@@ -23,8 +23,9 @@ use dlm_benches::{batch, half_noised, ids, loss};
 
 const FORWARD: [(usize, usize); 4] = [(1, 64), (8, 64), (1, 256), (8, 256)];
 const TRAIN: [(usize, usize); 5] = [(1, 64), (8, 64), (1, 256), (8, 256), (64, 24)];
-/// Tokens that all threads together have under way at a time.
-const PART: usize = 512;
+/// Most tokens of a batch that is computed as one, and of the parts of a larger one, each on one of the threads.
+const ONE_PART: usize = 512;
+const PART: usize = 256;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -93,9 +94,10 @@ impl Run {
         rows: usize,
         len: usize,
     ) -> Result<Trainer<Encoder, impl Objective<Encoder>>, Box<dyn Error>> {
-        // Equal parts of one batch: the mean of their losses is the batch's. A part of some hundred tokens fills a
-        // product as well as a larger one and keeps less.
-        let most = threads() * (rows * len).div_ceil(PART);
+        // Equal parts of one batch: the mean of their losses is the batch's. Some hundred tokens fill a product as well
+        // as more and keep less, and a batch of few tokens is not worth a second gradient.
+        let tokens = rows * len;
+        let most = if tokens > ONE_PART { tokens.div_ceil(PART) } else { 1 };
         let parts = (1..=most).rev().find(|&n| rows.is_multiple_of(n)).unwrap_or(1);
         let share = rows / parts;
         let parts: Vec<Batch> =

@@ -129,9 +129,9 @@ impl<M: Module, O: Objective<M>> Trainer<M, O> {
         for device in &self.devices {
             device.seed(rng.at_step(self.at.step).row(Purpose::Device, 0).bits(0));
         }
-        let Backward { grads, loss, tokens, skipped } = self.backward(rng)?;
+        let Backward { mut grads, loss, tokens, skipped } = self.backward(rng)?;
         let lr = self.config.lr.at(self.at.step);
-        let grad_norm = global_norm(self.model(), &grads);
+        let grad_norm = global_norm(self.model(), &mut grads);
         let spike = self.judge(&loss, grad_norm.as_ref())?;
         if let (Some(norm), None) = (&grad_norm, spike) {
             self.update(grads, norm, lr);

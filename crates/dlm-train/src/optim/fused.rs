@@ -42,10 +42,13 @@ impl Optimizer for FusedAdamW {
         if !plain || !shares_memory(&device) {
             return self.plain.step(lr, tensor, grad, state);
         }
-        let momentum = state.map(|state| state.momentum).unwrap_or_else(|| {
-            let zeros = || Tensor::zeros(tensor.shape(), (&device, DType::F32));
-            AdaptiveMomentumState { time: 0, moment_1: zeros(), moment_2: zeros(), max_moment_2: None }
-        });
+        let momentum = state.map_or_else(
+            || {
+                let zeros = || Tensor::zeros(tensor.shape(), (&device, DType::F32));
+                AdaptiveMomentumState { time: 0, moment_1: zeros(), moment_2: zeros(), max_moment_2: None }
+            },
+            |state| state.momentum,
+        );
         let time = momentum.time + 1;
         let factors = Factors::new(&self.numbers, lr, time);
         let mut data = [tensor, momentum.moment_1, momentum.moment_2].map(Tensor::into_data);

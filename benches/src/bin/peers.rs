@@ -23,9 +23,11 @@ use dlm_benches::{batch, half_noised, ids, loss};
 
 const FORWARD: [(usize, usize); 4] = [(1, 64), (8, 64), (1, 256), (8, 256)];
 const TRAIN: [(usize, usize); 5] = [(1, 64), (8, 64), (1, 256), (8, 256), (64, 24)];
-/// Most tokens of a batch that is computed as one, and of the parts of a larger one, each on one of the threads.
+/// Most tokens of a batch that a large network computes as one, and of the parts of others, each on one of the threads.
 const ONE_PART: usize = 512;
 const PART: usize = 256;
+/// Parameters of a large network.
+const LARGE: usize = 10_000_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -95,9 +97,10 @@ impl Run {
         len: usize,
     ) -> Result<Trainer<Encoder, impl Objective<Encoder>>, Box<dyn Error>> {
         // Equal parts of one batch: the mean of their losses is the batch's. Some hundred tokens fill a product as well
-        // as more and keep less, and a batch of few tokens is not worth a second gradient.
+        // as more and keep less, and few tokens are not worth a second gradient of a large network.
         let tokens = rows * len;
-        let most = if tokens > ONE_PART { tokens.div_ceil(PART) } else { 1 };
+        let whole = tokens <= ONE_PART && model.num_params() >= LARGE;
+        let most = if whole { 1 } else { tokens.div_ceil(PART) };
         let parts = (1..=most).rev().find(|&n| rows.is_multiple_of(n)).unwrap_or(1);
         let share = rows / parts;
         let parts: Vec<Batch> =
